@@ -1,0 +1,1 @@
+"""How the system is run: provisioning, the local stack, the console script."""

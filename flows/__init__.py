@@ -1,0 +1,1 @@
+"""Prefect flows, and only they: parameters in, summary out."""

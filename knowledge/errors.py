@@ -1,0 +1,136 @@
+"""The error tree. One root; every leaf says what was wrong and what to do, and whether trying again can help.
+
+`retryable` is about the same call with the same input; `fails_item_only` says that the run goes on without
+the item (which is recorded), because other items can still succeed.
+"""
+
+from typing import ClassVar
+
+
+class KnowledgeError(Exception):
+    """The root of every error that this project raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+    fails_item_only: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_restore, (type(self), dict(self.__dict__)))
+
+
+def _restore(kind: type[KnowledgeError], state: dict[str, object]) -> KnowledgeError:
+    error = kind.__new__(kind, state.get("message"))
+    error.__dict__.update(state)
+    return error
+
+
+class InputRefused(KnowledgeError):
+    """Bad input, refused at the door before any model is asked."""
+
+
+class InvalidId(InputRefused, ValueError):
+    """A text that is not an id of the kind expected."""
+
+    def __init__(self, kind: str, value: str, form: str) -> None:
+        super().__init__(f"{value[:80]!r} is not a valid {kind}: it must be {form}")
+        self.kind = kind
+        self.value = value
+
+
+class DocumentRefused(InputRefused):
+    """A document that cannot be read as text, or is empty or too long."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"document {name!r} {problem}")
+        self.name = name
+
+
+class OntologyRefused(InputRefused):
+    """An ontology that does not parse or has nothing to extract with."""
+
+    def __init__(self, name: str, problem: str, *, line: int | None = None, column: int | None = None) -> None:
+        place = "" if line is None else f", line {line}" + ("" if column is None else f", column {column}")
+        super().__init__(f"ontology {name!r}{place}: {problem}")
+        self.name = name
+        self.line = line
+        self.column = column
+
+
+class LocationRefused(InputRefused):
+    """A path or URL outside the roots from which this installation may read."""
+
+    def __init__(self, location: str, problem: str) -> None:
+        super().__init__(f"{location!r} {problem}")
+        self.location = location
+
+
+class NotFound(KnowledgeError):
+    """Something asked for by id that this organisation does not have."""
+
+    def __init__(self, kind: str, value: str) -> None:
+        super().__init__(f"there is no {kind} {value!r} in this organisation")
+        self.kind = kind
+        self.value = value
+
+
+class ConfigurationError(KnowledgeError):
+    """Settings or installation that cannot work; nothing about the input is wrong."""
+
+
+class ModelError(KnowledgeError):
+    """A model endpoint, or its answer, failed us."""
+
+    def __init__(self, endpoint: str, message: str) -> None:
+        super().__init__(f"{endpoint}: {message}")
+        self.endpoint = endpoint
+
+
+class ModelUnavailable(ModelError):
+    """The endpoint timed out, refused the connection or answered 5xx."""
+
+    retryable = True
+
+
+class ModelThrottled(ModelError):
+    """The endpoint answered 429; `retry_after_seconds` is what it asked for, if it did."""
+
+    retryable = True
+
+    def __init__(self, endpoint: str, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(endpoint, message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ModelRequestRefused(ModelError):
+    """The endpoint refuses this very request (too long, filtered): others may pass."""
+
+    fails_item_only = True
+
+
+class ModelAccessRefused(ModelError):
+    """The endpoint refuses all our requests: wrong key, model or address."""
+
+
+class ModelAnswerInvalid(ModelError):
+    """The answer did not validate, also when asked again with the error."""
+
+    fails_item_only = True
+
+
+class ResultNotPersisted(KnowledgeError):
+    """A stage's answer could not be written to, or read from, the result storage."""
+
+    retryable = True
+
+
+class StoreUnavailable(KnowledgeError):
+    """The database did not answer."""
+
+    retryable = True
+
+
+class ExecutionFailed(KnowledgeError):
+    """A run ended without completing; `message` is the reason its execution row carries."""

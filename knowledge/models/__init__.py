@@ -1,0 +1,1 @@
+"""Adapters of the model ports: OpenAI-compatible endpoints and the embedded models."""

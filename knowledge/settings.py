@@ -1,0 +1,73 @@
+"""One frozen tree of settings, read once from `KNOWLEDGE_…` variables at the composition root."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class EndpointSettings(BaseModel):
+    """An OpenAI-compatible endpoint. Without `base_url` and `api_key` the embedded model is used instead."""
+
+    model_config = ConfigDict(frozen=True)
+
+    base_url: str | None = Field(default=None, pattern=r"^https?://", description="e.g. http://localhost:8000/v1")
+    model: str = Field(default="", max_length=200)
+    api_key: SecretStr | None = None
+    max_concurrency: int = Field(default=8, ge=1, le=1000, description="calls in flight per flow process")
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is a remote endpoint to ask."""
+        return self.base_url is not None or self.api_key is not None
+
+
+class DocumentSettings(BaseModel):
+    """What may come in, and from where."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_bytes: int = Field(default=10_000_000, ge=1, description="longest document or ontology accepted")
+    allowed_roots: tuple[str, ...] = Field(
+        default=(),
+        description="directories and URL prefixes from which a deployment may read; empty: the directory "
+        "in which the stack or worker was started",
+    )
+
+
+class RetrySettings(BaseModel):
+    """How often and how patiently a stage item is tried again after a retryable error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempts: int = Field(default=3, ge=0, le=20, description="retries after the first try")
+    first_delay_seconds: float = Field(default=1.0, ge=0, le=600, description="doubled for each further retry")
+    jitter: float = Field(default=0.5, ge=0, le=1, description="each delay is stretched by up to this share")
+
+
+class Settings(BaseSettings):
+    """All settings of the system. `__` stands between levels: `KNOWLEDGE_CHAT__BASE_URL`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KNOWLEDGE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    home: Path = Field(default=Path(".knowledge"), description="where the local stack keeps its state")
+    database_url: SecretStr | None = Field(default=None, description="used instead of the embedded PostgreSQL")
+    port: Annotated[int, Field(ge=1, le=65535)] = 4200
+    chat: EndpointSettings = EndpointSettings()
+    embedding: EndpointSettings = EndpointSettings()
+    documents: DocumentSettings = DocumentSettings()
+    retry: RetrySettings = RetrySettings()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"postgres(ql)?(\+\w+)?://", value.get_secret_value()):
+            raise ValueError("must be a PostgreSQL URL such as postgresql://user@host/database")
+        return value

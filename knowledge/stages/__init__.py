@@ -1,0 +1,1 @@
+"""The stages of an extraction, as plain async functions over the model ports."""
