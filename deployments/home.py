@@ -1,0 +1,94 @@
+"""Where the local stack keeps things: the files and directories under `KNOWLEDGE_HOME`."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from knowledge.settings import Settings
+
+_LOG_KEPT_BYTES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StackHome:
+    """The layout of one stack's home; `root` is absolute."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> "StackHome":
+        """The home that `settings` name, whether it exists or not."""
+        return cls(settings.home.expanduser().resolve())
+
+    @property
+    def state_file(self) -> Path:
+        """What runs, for the other commands to read."""
+        return self.root / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one supervisor."""
+        return self.root / "stack.lock"
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded PostgreSQL's data and socket."""
+        return self.root / "postgres"
+
+    @property
+    def prefect(self) -> Path:
+        """The local Prefect server's own files: leases, UI, profile."""
+        return self.root / "prefect"
+
+    @property
+    def logs(self) -> Path:
+        """One log file for each part."""
+        return self.root / "logs"
+
+    @property
+    def certificate(self) -> Path:
+        """One certificate, for clients of an unencrypted API: they load a whole bundle otherwise, 24 ms each time."""
+        return self.prefect / "certificate.pem"
+
+    def create(self) -> None:
+        """Make the directories. Others may pass through the home (PostgreSQL's user must) but list nothing."""
+        for directory in (self.root, self.postgres, self.prefect, self.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        if self.root.stat().st_uid == os.geteuid():
+            self.root.chmod(0o711)
+        for directory in (self.prefect, self.logs):
+            directory.chmod(0o700)
+
+    def log_file(self, part: str) -> Path:
+        """The log of a part."""
+        return self.logs / f"{part}.log"
+
+    def open_log(self, part: str) -> IO[bytes]:
+        """The log of a part, opened to append; an old one that has grown long is put aside as `.log.1`."""
+        path = self.log_file(part)
+        if path.exists() and path.stat().st_size > _LOG_KEPT_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+    def log_tail(self, part: str, lines: int = 15) -> str:
+        """The last lines of a part's log; empty when there is none."""
+        path = self.log_file(part)
+        if not path.exists():
+            return ""
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+    @contextmanager
+    def supervising(self) -> Iterator[bool]:
+        """Whether we are the one supervisor of this home, for as long as the block runs."""
+        self.create()
+        with self.lock_file.open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True

@@ -1,0 +1,105 @@
+"""The parts of the stack, as commands with their environments."""
+
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deployments.environment import server_environment, worker_environment
+from deployments.home import StackHome
+from deployments.processes import ProcessIdentity
+from knowledge.settings import Settings
+
+WORK_POOL = "knowledge"
+DATABASE_URL_VARIABLE = "KNOWLEDGE_STACK_DATABASE_URL"
+"""Where our tables are, for the worker to put into the block that flows read."""
+READY_VARIABLE = "KNOWLEDGE_STACK_READY"
+"""The number of an open descriptor into which a part writes once it does its work."""
+_TELLING = ("KNOWLEDGE_", "PREFECT_")
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    """How a part is started and stopped. `log` names its log file."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    grace_seconds: float = 10.0
+    stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the command and our and Prefect's variables: a running part of another one is out of date."""
+        told = [item for item in self.environment.items() if item[0].startswith(_TELLING)]
+        described = json.dumps([self.command, sorted(told)])
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+
+def server_part(base: Mapping[str, str], home: StackHome, *, port: int, prefect_database_url: str) -> PartSpec:
+    """Prefect's server: API, UI and services in one process, on the loopback address only."""
+    command = (
+        *_python_module("uvicorn", "--factory", "prefect.server.api.server:create_app"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+        # Idle clients (the worker's websocket) do not hold up a shutdown.
+        *("--timeout-graceful-shutdown", "3"),
+    )
+    environment = server_environment(base, home, port=port, prefect_database_url=prefect_database_url)
+    return PartSpec("server", command, environment)
+
+
+def worker_part(
+    base: Mapping[str, str],
+    home: StackHome,
+    settings: Settings,
+    *,
+    api_url: str,
+    is_local_server: bool,
+    database_url: str,
+) -> PartSpec:
+    """The worker: it provisions what it needs on the server, then polls the work pool."""
+    environment = worker_environment(base, home, settings, api_url=api_url, is_local_server=is_local_server)
+    command = _python_module("deployments.worker")
+    return PartSpec("worker", command, {**environment, DATABASE_URL_VARIABLE: database_url})
+
+
+def _python_module(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def spawn(spec: PartSpec, home: StackHome, ready_descriptor: int | None = None) -> "subprocess.Popen[bytes]":
+    """Start the part in a session of its own (Ctrl-C does not reach it), its output going to its log."""
+    ready = {} if ready_descriptor is None else {READY_VARIABLE: str(ready_descriptor)}
+    with home.open_log(spec.name) as log:
+        return subprocess.Popen(
+            spec.command,
+            env={**spec.environment, **ready},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=() if ready_descriptor is None else (ready_descriptor,),
+        )
+
+
+def stop(spec: PartSpec, process: ProcessIdentity) -> None:
+    """End a part: its own signals with its grace, then SIGKILL."""
+    process.stop(spec.stop_signals, spec.grace_seconds)
+
+
+def free_port(preferred: int) -> int:
+    """`preferred`, or if something listens there a port that is free now."""
+    for port in (preferred, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a port whose last connections linger is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("this machine has no free port on 127.0.0.1")

@@ -1,0 +1,167 @@
+"""Provisioning a Prefect server: work pool, concurrency limit, blocks and deployments, as often as one likes.
+
+What an operator changed on the server stays as the operator wants it.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+import yaml
+from prefect.blocks.core import Block
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
+from prefect_sqlalchemy import SqlAlchemyConnector
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.database_urls import is_socket_url
+from deployments.parts import WORK_POOL
+
+EMBEDDING_LIMIT = "embedding"
+EMBEDDING_SLOTS = 5
+DATABASE_BLOCK = "knowledge-database"
+
+
+class _Model(BaseModel):
+    # A key of the file that we do not carry over must not vanish silently.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ConcurrencyLimitEntry(_Model):
+    """`concurrency_limit` of a deployment."""
+
+    limit: int = Field(ge=1)
+    collision_strategy: str = "ENQUEUE"
+
+
+class WorkPoolEntry(_Model):
+    """`work_pool` of a deployment."""
+
+    name: str
+    job_variables: dict[str, object] = {}
+
+
+class DeploymentEntry(_Model):
+    """A deployment in prefect.yaml; the keys that we use."""
+
+    name: str
+    entrypoint: str
+    work_pool: WorkPoolEntry
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    parameters: dict[str, object] = {}
+    concurrency_limit: ConcurrencyLimitEntry | None = None
+
+
+class PrefectFile(_Model):
+    """prefect.yaml."""
+
+    name: str
+    pull: tuple[dict[str, object], ...]
+    deployments: tuple[DeploymentEntry, ...]
+
+
+def read_prefect_file() -> PrefectFile:
+    """prefect.yaml as it was packaged, or as it lies at the project's root."""
+    packaged = files("deployments") / "prefect.yaml"
+    source = packaged if packaged.is_file() else Path(__file__).parents[1] / "prefect.yaml"
+    return PrefectFile.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+
+
+async def provision(client: PrefectClient, *, database_url: str, is_database_given: bool) -> None:
+    """Make sure that the server has all that runs need.
+
+    `database_url` is where our tables are; `is_database_given` says that an operator's settings name it.
+    """
+    await ensure_work_pool(client)
+    await ensure_embedding_limit(client)
+    await ensure_database_block(client, database_url, is_given=is_database_given)
+    file = read_prefect_file()
+    for entry in file.deployments:
+        await register_deployment(client, entry, file.pull)
+
+
+async def ensure_work_pool(client: PrefectClient) -> None:
+    """The work pool of type `process`, if the server has none of the name."""
+    template = ProcessWorker.get_default_base_job_template()
+    # Named explicitly, the command starts the flow at once; else a first process resolves a workspace for it.
+    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+    pool = WorkPoolCreate(
+        name=WORK_POOL,
+        type="process",
+        description="Runs knowledge extractions as processes next to the worker.",
+        base_job_template=template,
+    )
+    try:
+        await client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        return
+
+
+async def ensure_embedding_limit(client: PrefectClient) -> None:
+    """The global concurrency limit on embedding calls, if the server has none of the name."""
+    try:
+        await client.read_global_concurrency_limit_by_name(EMBEDDING_LIMIT)
+    except ObjectNotFound:
+        limit = GlobalConcurrencyLimitCreate(name=EMBEDDING_LIMIT, limit=EMBEDDING_SLOTS, active=True)
+        await client.create_global_concurrency_limit(limit)
+
+
+async def ensure_database_block(client: PrefectClient, database_url: str, *, is_given: bool) -> None:
+    """The block through which flows reach our tables.
+
+    A URL from the settings always wins. The embedded PostgreSQL's replaces another embedded one's (its place
+    moved), but not a database that an operator entered.
+    """
+    present = await _database_block_url(client)
+    if present == database_url or not (is_given or present is None or is_socket_url(present)):
+        return
+    block = SqlAlchemyConnector(connection_info=database_url)
+    await _save(block, DATABASE_BLOCK, client)
+
+
+async def _database_block_url(client: PrefectClient) -> str | None:
+    try:
+        document = await client.read_block_document_by_name(
+            DATABASE_BLOCK, SqlAlchemyConnector.get_block_type_slug(), include_secrets=True
+        )
+    except ObjectNotFound:
+        return None
+    return str(document.data.get("connection_info"))
+
+
+async def _save(block: Block, name: str, client: PrefectClient) -> None:
+    await block.asave(name, overwrite=True, client=client)
+
+
+async def register_deployment(
+    client: PrefectClient, entry: DeploymentEntry, pull: tuple[dict[str, object], ...]
+) -> None:
+    """The deployment as `prefect deploy` would register it; an existing one is brought up to date."""
+    flow = load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
+    limit = entry.concurrency_limit
+    await client.create_deployment(
+        flow_id=await client.create_flow_from_name(flow.name),
+        name=entry.name,
+        version=flow.version,
+        entrypoint=entry.entrypoint,
+        work_pool_name=entry.work_pool.name,
+        job_variables=entry.work_pool.job_variables,
+        parameters=entry.parameters,
+        description=entry.description or flow.description,
+        tags=list(entry.tags),
+        concurrency_limit=limit.limit if limit else None,
+        concurrency_options=_options(limit) if limit else None,
+        parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
+        enforce_parameter_schema=True,
+        pull_steps=list(pull),
+    )
+
+
+def _options(limit: ConcurrencyLimitEntry) -> ConcurrencyOptions:
+    return ConcurrencyOptions.model_validate({"collision_strategy": limit.collision_strategy})

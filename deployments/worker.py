@@ -1,0 +1,65 @@
+"""The stack's worker: provisions its server, then runs what the work pool `knowledge` is asked for.
+
+`python -m deployments.worker`. It imports while the server still starts, waits for it, and says through the
+descriptor it was given when it polls.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
+
+from deployments.parts import DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL
+from deployments.provision import provision
+from knowledge.settings import Settings
+
+_POLL_SECONDS = 0.1
+
+
+async def serve() -> None:
+    """Work until cancelled."""
+    ready_descriptor = os.environ.pop(READY_VARIABLE, None)
+    database_url = os.environ[DATABASE_URL_VARIABLE]
+    async with get_client() as client:
+        await _wait_for_server(client)
+        await provision(
+            client, database_url=database_url, is_database_given=Settings().database_url is not None
+        )
+    worker = ProcessWorker(
+        work_pool_name=WORK_POOL,
+        create_pool_if_not_found=False,
+        prefetch_seconds=get_current_settings().worker.prefetch_seconds,
+        heartbeat_interval_seconds=int(get_current_settings().worker.heartbeat_seconds),
+    )
+    await worker.start(printer=lambda message: _on_message(message, ready_descriptor))
+
+
+async def _wait_for_server(client: PrefectClient) -> None:
+    while await client.api_healthcheck() is not None:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _on_message(message: str, ready_descriptor: str | None) -> None:
+    """The worker's first message says that it has started; the descriptor is closed with it."""
+    print(message)
+    if ready_descriptor is not None:
+        with suppress(OSError):
+            os.write(int(ready_descriptor), b"ready")
+            os.close(int(ready_descriptor))
+
+
+async def _serve_until_told() -> None:
+    work = asyncio.current_task()
+    assert work is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    with suppress(asyncio.CancelledError):
+        await serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_until_told())

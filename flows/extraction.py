@@ -1,0 +1,53 @@
+"""The flow behind `extraction/default`: references in, a published graph and its summary out."""
+
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from knowledge.ids import FlowRunId, OrganizationId
+from knowledge.pipeline import ExtractionOptions
+from knowledge.settings import Settings
+from tasks.execution import ExtractionRequest, execute
+from tasks.summary import publish_summary, summary_of
+
+ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
+
+
+@flow(name="extraction", flow_run_name="{organization}: {document}", validate_parameters=True)
+async def extraction(
+    document: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2000,
+            description="A stored document's id (doc_…), or a path or URL that the worker may read.",
+        ),
+    ],
+    ontology: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2000,
+            description="A stored ontology's id (ont_…), or a path or URL of an OWL or RDFS file.",
+        ),
+    ],
+    organization: Annotated[
+        str, Field(pattern=ORGANIZATION_PATTERN, description="Whose document it is, and whose graph it becomes.")
+    ] = "default",
+    options: Annotated[
+        ExtractionOptions, Field(description="How the document is read; the defaults suit most.")
+    ] = ExtractionOptions(),  # noqa: B008 -- frozen
+) -> dict[str, Any]:
+    """Turns a document into an ontology-typed knowledge graph with evidence for every fact.
+
+    The graph is published to PostgreSQL. Model answers are kept by content: a run that is started again, or a
+    second run over the same text, asks only what was never answered.
+    """
+    logger = get_run_logger()
+    request = ExtractionRequest(OrganizationId(organization), document, ontology, options)
+    extracted = await execute(request, FlowRunId(str(flow_run.get_id())), Settings())
+    await publish_summary(extracted)
+    logger.info("%s", summary_of(extracted))
+    return {"execution_id": extracted.execution_id}

@@ -1,0 +1,48 @@
+"""The composition root of the core: settings in, stages and pipeline out."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from knowledge.models.boundary import ModelBoundary
+from knowledge.models.chat_extraction import ChatExtractionModel
+from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
+from knowledge.ports import EmbeddingModel, ExtractionModel
+from knowledge.settings import EndpointSettings, Settings
+from knowledge.stages.stages import Stages
+from resilience.limiter import RequestRate
+from resilience.permits import InProcessPermits, Permits
+
+EMBEDDING_PERMITS = 5
+
+
+@asynccontextmanager
+async def open_stages(settings: Settings, embedding_permits: Permits | None = None) -> AsyncIterator[Stages]:
+    """The stages with the models that the settings name; use them in the event loop that opened them.
+
+    `embedding_permits` replaces the permits of this process when several processes share them.
+    """
+    async with AsyncExitStack() as stack:
+        permits = embedding_permits or InProcessPermits(EMBEDDING_PERMITS)
+        extraction = _extraction_model(settings.chat, stack)
+        yield Stages(extraction, _embedding_model(settings.embedding, permits, stack))
+
+
+def _extraction_model(settings: EndpointSettings, stack: AsyncExitStack) -> ExtractionModel:
+    if not settings.is_configured:
+        from knowledge.models.embedded import EmbeddedExtractionModel  # an extra, and slow to import
+
+        return EmbeddedExtractionModel()
+    permits = InProcessPermits(settings.max_concurrency)
+    client = ChatClient(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
+    stack.push_async_callback(client.aclose)
+    return ChatExtractionModel(client)
+
+
+def _embedding_model(settings: EndpointSettings, permits: Permits, stack: AsyncExitStack) -> EmbeddingModel:
+    if not settings.is_configured:
+        from knowledge.models.embedded import EmbeddedEmbeddingModel  # an extra, and slow to import
+
+        return EmbeddedEmbeddingModel()
+    model = OpenAIEmbeddingModel(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
+    stack.push_async_callback(model.aclose)
+    return model

@@ -1,0 +1,31 @@
+"""The one way from this system to a model endpoint.
+
+The order of the layers, outside in: permit (bounded calls in flight) -> request rate -> client, which makes no
+attempts of its own. Retries are the caller's (a durable task's), outside all of them. Chat and embedding
+endpoints have a boundary each, so that they wait and fail apart.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from resilience.limiter import RequestRate
+from resilience.permits import Permits
+
+Answer = TypeVar("Answer")
+
+
+class ModelBoundary:
+    """Guards one endpoint; build it inside the event loop that uses it."""
+
+    def __init__(self, permits: Permits, rate: RequestRate) -> None:
+        self._permits = permits
+        self._rate = rate
+
+    async def call(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `ask` answers, once it may go ahead.
+
+        Raises: what `ask` raises.
+        """
+        async with self._permits.permit():
+            await self._rate.wait()
+            return await ask()

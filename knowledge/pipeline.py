@@ -1,0 +1,225 @@
+"""The pipeline: owns the order of the stages, once, whoever runs them."""
+
+import time
+from asyncio import TaskGroup
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from knowledge.domain import (
+    Chunk,
+    Document,
+    ExecutionStatistics,
+    ExtractionProgress,
+    KnowledgeGraph,
+    Rejection,
+    Stage,
+    Usage,
+)
+from knowledge.errors import KnowledgeError
+from knowledge.ids import ExtractionId, OntologyId, OrganizationId
+from knowledge.ontology import Ontology
+from knowledge.ports import ProgressObserver
+from knowledge.stages.assembly import ChunkFindings
+from knowledge.stages.calls import StageAnswer
+from knowledge.stages.stages import Stages
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+Value = TypeVar("Value")
+
+MODEL_STAGES = (Stage.MENTIONS, Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS)
+
+
+class ExtractionOptions(BaseModel):
+    """What a run may choose about how its document is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk_characters: int = Field(
+        default=3000,
+        ge=200,
+        le=20_000,
+        title="Chunk size",
+        description="Longest passage, in characters, that a model is asked about at once.",
+    )
+    concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=200,
+        title="Chunks at once",
+        description="How many chunks of the document are worked on at the same time.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFailure:
+    """A stage that failed for one chunk while the run went on."""
+
+    stage: Stage
+    chunk_index: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionResult:
+    """A document's graph, what it took, and what was left out on the way."""
+
+    graph: KnowledgeGraph
+    chunks: tuple[Chunk, ...]
+    statistics: ExecutionStatistics
+    failures: tuple[ItemFailure, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+
+
+def ontology_id_of(organization_id: OrganizationId, ontology: Ontology) -> OntologyId:
+    """The id under which an organisation knows an ontology: equal content, equal id."""
+    return OntologyId.derive(organization_id, ontology.digest)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run gathers as it goes."""
+
+    usage: Usage = field(default_factory=Usage)
+    cached_calls: int = 0
+    failures: list[ItemFailure] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    completed: Counter[Stage] = field(default_factory=Counter)
+
+
+class ExtractionPipeline:
+    """Extracts a graph from a document with the given stages, plain or durable."""
+
+    def __init__(self, stages: Stages, observer: ProgressObserver | None = None) -> None:
+        self._stages = stages
+        self._observer = observer
+
+    def extraction_id(
+        self, document: Document, ontology: Ontology, options: ExtractionOptions
+    ) -> ExtractionId:
+        """Names what is extracted: document, ontology, models and those options that can change the graph."""
+        chunking = f"chunk_characters={options.chunk_characters}"
+        return ExtractionId.derive(document.id, ontology.digest, *self._stages.identity, chunking)
+
+    async def run(
+        self, document: Document, ontology: Ontology, options: ExtractionOptions | None = None
+    ) -> ExtractionResult:
+        """The document's graph: chunk, then mentions, entities, relations, embeddings for each chunk, then the whole.
+
+        A stage that fails for one chunk only is recorded in `failures`, and the rest goes on.
+
+        Raises:
+            KnowledgeError: what failed was not one item's own; calls under way are awaited first, because
+                their answers may already be paid for.
+        """
+        started = time.monotonic()
+        options = options or ExtractionOptions()
+        run = _Run()
+        extraction_id = self.extraction_id(document, ontology, options)
+        ontology_id = ontology_id_of(document.organization_id, ontology)
+        chunks = (await self._stages.chunk(document, options.chunk_characters)).value
+        self._report(Stage.CHUNK, 1, 1)
+        findings = await _bounded(
+            chunks, lambda chunk: self._read_chunk(chunk, ontology, len(chunks), run), options.concurrency
+        )
+        assembly = (await self._stages.assemble(findings)).value
+        self._report(Stage.ASSEMBLE, 1, 1)
+        graph = (await self._stages.resolve(assembly, document, ontology, ontology_id, extraction_id)).value
+        self._report(Stage.RESOLVE, 1, 1)
+        statistics = _statistics(graph, len(chunks), run, time.monotonic() - started)
+        failures = tuple(sorted(run.failures, key=lambda failure: failure.chunk_index))
+        return ExtractionResult(graph, chunks, statistics, failures, tuple(run.rejections))
+
+    async def _read_chunk(self, chunk: Chunk, ontology: Ontology, total: int, run: _Run) -> ChunkFindings:
+        findings = ChunkFindings(chunk)
+        reached = Stage.MENTIONS
+        stages = self._stages
+        try:
+            mentions = self._account(run, await stages.mentions(chunk, ontology))
+            findings = replace(findings, mentions=mentions)
+            self._advance(run, reached, total)
+            reached = Stage.ENTITIES
+            entities = self._account(run, await stages.entities(chunk, mentions.mentions, ontology))
+            findings = replace(findings, entities=entities)
+            self._advance(run, reached, total)
+            reached = Stage.RELATIONS
+            relations = await stages.relations(chunk, mentions.mentions, entities.entities, ontology)
+            findings = replace(findings, relations=self._account(run, relations))
+            self._advance(run, reached, total)
+            reached = Stage.EMBEDDINGS
+            embeddings = await stages.embeddings(chunk, entities.entities, ontology)
+            findings = replace(findings, embeddings=self._account(run, embeddings))
+            self._advance(run, reached, total)
+        except KnowledgeError as error:
+            if not error.fails_item_only:
+                raise
+            run.failures.append(ItemFailure(reached, chunk.index, error.message))
+            for skipped in MODEL_STAGES[MODEL_STAGES.index(reached) :]:
+                self._advance(run, skipped, total)
+        return findings
+
+    def _account(self, run: _Run, answer: StageAnswer[Value]) -> Value:
+        usage: Usage = getattr(answer.value, "usage", Usage())
+        if answer.cached:
+            run.cached_calls += usage.model_calls
+        else:
+            run.usage += usage
+        run.rejections.extend(getattr(answer.value, "rejections", ()))
+        return answer.value
+
+    def _advance(self, run: _Run, stage: Stage, total: int) -> None:
+        run.completed[stage] += 1
+        self._report(stage, run.completed[stage], total)
+
+    def _report(self, stage: Stage, completed: int, total: int) -> None:
+        if self._observer is not None:
+            self._observer(ExtractionProgress(stage, completed, total))
+
+
+def _statistics(graph: KnowledgeGraph, chunks: int, run: _Run, seconds: float) -> ExecutionStatistics:
+    return ExecutionStatistics(
+        chunks=chunks,
+        mentions=len(graph.mentions),
+        entities=len(graph.entities),
+        relations=len(graph.relations),
+        model_calls=run.usage.model_calls,
+        cached_calls=run.cached_calls,
+        embedding_calls=run.usage.embedding_calls,
+        input_tokens=run.usage.input_tokens,
+        output_tokens=run.usage.output_tokens,
+        failed_items=len(run.failures),
+        rejected=len(run.rejections),
+        seconds=round(seconds, 3),
+    )
+
+
+async def _bounded(
+    items: Sequence[Item], work: Callable[[Item], Awaitable[Outcome]], concurrency: int
+) -> list[Outcome]:
+    """The outcomes in the order of the items, at most `concurrency` at once.
+
+    After a KnowledgeError nothing more is begun, what is under way is finished, and then it is raised.
+    """
+    outcomes: dict[int, Outcome] = {}
+    errors: list[KnowledgeError] = []
+    waiting = iter(enumerate(items))
+
+    async def worker() -> None:
+        for n, item in waiting:
+            if errors:
+                return
+            try:
+                outcomes[n] = await work(item)
+            except KnowledgeError as error:
+                errors.append(error)
+
+    async with TaskGroup() as group:
+        for _ in range(min(concurrency, len(items))):
+            group.create_task(worker())
+    if errors:
+        raise errors[0]
+    return [outcomes[n] for n in range(len(items))]

@@ -1,0 +1,159 @@
+"""Activities: the attempts of an execution's stages on their items, as rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import cast
+
+from psycopg.errors import ForeignKeyViolation
+from sqlalchemy import ColumnElement, CursorResult, and_, func, not_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from knowledge.domain import ActivityStatus, ExecutionStatistics, Stage, Usage
+from knowledge.errors import NotFound
+from knowledge.ids import ActivityId, ExecutionId, OrganizationId
+from tables.base import table_of
+from tables.storable import storable_text
+from tables.workflow import WorkflowActivity
+
+_KEY = ("organization_id", "id", "execution_id", "stage", "item", "attempt")
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRecord:
+    """One attempt of a stage on an item (a chunk's index, say, as text; short). Attempts count from 1.
+
+    `usage` is what the answer cost when it was asked for, also where `cache_hit` says that it was not asked now.
+    Times are aware.
+    """
+
+    id: ActivityId
+    execution_id: ExecutionId
+    stage: Stage
+    item: str
+    attempt: int
+    status: ActivityStatus
+    started_at: datetime
+    ended_at: datetime | None = None
+    cache_key: str | None = None
+    cache_hit: bool = False
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+def record(session: Session, organization_id: OrganizationId, batch: Sequence[ActivityRecord]) -> None:
+    """Writes the attempts in one statement; of several records of one attempt the last counts.
+
+    Raises:
+        NotFound: a record names an execution that the organisation does not have.
+    """
+    rows = {activity.id: _row(organization_id, activity) for activity in batch}
+    table = table_of(WorkflowActivity)
+    row = insert(table)
+    # A report of the start that comes late, or again, must not reopen what has ended.
+    reopens = and_(row.excluded.status == ActivityStatus.RUNNING, table.c.status != ActivityStatus.RUNNING)
+    upsert = row.on_conflict_do_update(
+        index_elements=["organization_id", "id"],
+        set_={name: row.excluded[name] for name in next(iter(rows.values())) if name not in _KEY},
+        where=not_(reopens),
+    ).returning(table.c.id)
+    try:
+        session.execute(upsert, list(rows.values()))
+    except IntegrityError as error:
+        if isinstance(error.orig, ForeignKeyViolation):
+            raise NotFound("execution", ", ".join(sorted({activity.execution_id for activity in batch}))) from error
+        raise
+
+
+def _row(organization_id: OrganizationId, activity: ActivityRecord) -> dict[str, object]:
+    return {
+        "organization_id": organization_id,
+        "id": activity.id,
+        "execution_id": activity.execution_id,
+        "stage": activity.stage,
+        "item": storable_text(activity.item),
+        "attempt": activity.attempt,
+        "status": activity.status,
+        "started_at": activity.started_at,
+        "ended_at": activity.ended_at,
+        "cache_key": activity.cache_key,
+        "cache_hit": activity.cache_hit,
+        "error": None if activity.error is None else storable_text(activity.error),
+        **asdict(activity.usage),
+    }
+
+
+def highest_attempts(
+    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
+) -> dict[tuple[Stage, str], int]:
+    """The highest attempt number of each stage and item."""
+    act = WorkflowActivity
+    query = (
+        select(act.stage, act.item, func.max(act.attempt))
+        .where(*_of(organization_id, execution_id))
+        .group_by(act.stage, act.item)
+    )
+    return {(stage, item): attempt for stage, item, attempt in session.execute(query).tuples()}
+
+
+def interrupt(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> int:
+    """Closes running attempts as interrupted, now; their number."""
+    closed = (
+        update(WorkflowActivity)
+        .where(*_of(organization_id, execution_id), WorkflowActivity.status == ActivityStatus.RUNNING)
+        .values(status=ActivityStatus.INTERRUPTED, ended_at=func.now())
+    )
+    return cast(CursorResult[tuple[()]], session.execute(closed)).rowcount
+
+
+def totals(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> ExecutionStatistics:
+    """What the attempts add up to.
+
+    Calls and tokens are those of attempts that asked a model. `cached_calls` are the chat model's calls behind
+    the answers that this execution only read; an answer that it asked for itself, and read again after a
+    resume, counts once, as asked. `failed_items` are those whose last attempt failed.
+    """
+    act = WorkflowActivity
+    item = (act.stage, act.item)
+    asked = not_(act.cache_hit)
+    ranked = (
+        select(
+            *(act.model_calls, act.embedding_calls, act.input_tokens, act.output_tokens, act.status),
+            asked.label("asked"),
+            func.bool_or(and_(asked, act.status == ActivityStatus.COMPLETED))
+            .over(partition_by=item)
+            .label("answered_here"),
+            func.row_number().over(partition_by=item, order_by=act.attempt.desc()).label("age"),
+        )
+        .where(*_of(organization_id, execution_id))
+        .subquery()
+    )
+    row = ranked.c
+    last = row.age == 1
+    query = select(
+        _sum(row.model_calls, row.asked),
+        _sum(row.model_calls, and_(last, not_(row.asked), not_(row.answered_here))),
+        _sum(row.embedding_calls, row.asked),
+        _sum(row.input_tokens, row.asked),
+        _sum(row.output_tokens, row.asked),
+        func.count().filter(last, row.status == ActivityStatus.FAILED),
+    )
+    asked_calls, cached, embedded, read, written, failed = session.execute(query).tuples().one()
+    return ExecutionStatistics(
+        model_calls=int(asked_calls),
+        cached_calls=int(cached),
+        embedding_calls=int(embedded),
+        input_tokens=int(read),
+        output_tokens=int(written),
+        failed_items=failed,
+    )
+
+
+def _sum(column: ColumnElement[int], among: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(column).filter(among), 0)
+
+
+def _of(organization_id: OrganizationId, execution_id: ExecutionId) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return WorkflowActivity.organization_id == organization_id, WorkflowActivity.execution_id == execution_id

@@ -1,0 +1,133 @@
+"""What every table has in common: a branded id, its organisation, who changed a row when, and where it came from."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, cast
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import ARRAY, DateTime, Enum, ForeignKeyConstraint, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from knowledge import ids
+from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
+
+SCHEMA = "knowledge"
+ACTOR = "coalesce(nullif(current_setting('app.actor', true), ''), session_user)"
+_FIRST, _LAST = -100, 100
+
+
+class IdType(TypeDecorator[ids.Id]):
+    """Text in the database, one kind of id outside of it; validated in both directions.
+
+    Raises:
+        InvalidId: on the way in or out, for a text that is not an id of this kind.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[ids.Id]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: ids.Id | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(self.kind(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> ids.Id | None:
+        return None if value is None else self.kind(value)
+
+
+class VectorType(TypeDecorator[tuple[float, ...]]):
+    """A pgvector of any dimension (at least 1), kept as 4-byte floats."""
+
+    impl = Vector
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> list[float] | None:
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: list[float] | None, dialect: Dialect) -> tuple[float, ...] | None:
+        return None if value is None else tuple(value)
+
+
+def _values(members: type[StrEnum]) -> list[str]:
+    return [member.value for member in members]
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=32, values_callable=_values)
+
+
+_ID_KINDS = (
+    ids.OrganizationId,
+    ids.FlowRunId,
+    ids.DocumentId,
+    ids.OntologyId,
+    ids.ChunkId,
+    ids.ExtractionId,
+    ids.MentionId,
+    ids.EntityId,
+    ids.RelationId,
+    ids.EvidenceId,
+    ids.EmbeddingId,
+    ids.ExecutionId,
+    ids.ActivityId,
+    ids.SignalId,
+    ids.ResultId,
+)
+
+
+class OrgTable(DeclarativeBase):
+    """A row of an organisation.
+
+    The primary key is `(organization_id, id)`, so the organisation leads every key and index and two
+    organisations' rows never collide. The database itself sets the `updated_…` columns and counts `version`
+    at each change; `source` says what the row came from, e.g. the execution that published it.
+    """
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        },
+    )
+    type_annotation_map: ClassVar[dict[object, object]] = {
+        **{kind: IdType(kind) for kind in _ID_KINDS},
+        **{kind: _enum(kind) for kind in (Stage, ExecutionStatus, ActivityStatus)},
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        dict[str, object]: JSONB(),
+        tuple[str, ...]: ARRAY(Text(), as_tuple=True),
+        tuple[float, ...]: VectorType(),
+    }
+
+    organization_id: Mapped[ids.OrganizationId] = mapped_column(primary_key=True, sort_order=_FIRST)
+    source: Mapped[str] = mapped_column(server_default="", sort_order=_LAST)
+    version: Mapped[int] = mapped_column(server_default="1", sort_order=_LAST)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"), sort_order=_LAST)
+    created_by: Mapped[str] = mapped_column(server_default=text(ACTOR), sort_order=_LAST)
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"), sort_order=_LAST)
+    updated_by: Mapped[str] = mapped_column(server_default=text(ACTOR), sort_order=_LAST)
+    deleted_at: Mapped[datetime | None] = mapped_column(sort_order=_LAST)
+    deleted_by: Mapped[str | None] = mapped_column(sort_order=_LAST)
+
+
+def table_of(model: type[OrgTable]) -> Table:
+    """The table behind a model, for statements over many rows."""
+    return cast(Table, model.__table__)
+
+
+def within_organization(column: str, target: str, *, cascade: bool = False) -> ForeignKeyConstraint:
+    """A foreign key to `target`'s primary key that cannot leave the row's organisation."""
+    return ForeignKeyConstraint(
+        ["organization_id", column],
+        [f"{SCHEMA}.{target}.organization_id", f"{SCHEMA}.{target}.id"],
+        ondelete="CASCADE" if cascade else None,
+    )

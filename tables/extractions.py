@@ -1,0 +1,45 @@
+"""Extractions: which document was read with which ontology, by which models, with which options."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from knowledge.errors import NotFound
+from knowledge.ids import DocumentId, ExtractionId, OntologyId, OrganizationId
+from tables.graph import DocumentRow, ExtractionRow, OntologyRow
+from tables.storable import storable_json
+
+
+def ensure_extraction(
+    session: Session,
+    organization_id: OrganizationId,
+    extraction_id: ExtractionId,
+    document_id: DocumentId,
+    ontology_id: OntologyId,
+    *,
+    models: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> None:
+    """Makes sure that the extraction has its row; one that is there already stays as it is.
+
+    Raises:
+        NotFound: the document or the ontology is not stored.
+    """
+    for kind, row, key in (("document", DocumentRow, document_id), ("ontology", OntologyRow, ontology_id)):
+        query = select(row.id).where(row.organization_id == organization_id, row.id == key)
+        if session.scalar(query) is None:
+            raise NotFound(kind, key)
+    session.execute(
+        insert(ExtractionRow)
+        .values(
+            organization_id=organization_id,
+            id=extraction_id,
+            document_id=document_id,
+            ontology_id=ontology_id,
+            models=storable_json(models or {}),
+            options=storable_json(options or {}),
+        )
+        .on_conflict_do_nothing()
+    )

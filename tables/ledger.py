@@ -1,0 +1,226 @@
+"""The ledger: what every execution did and does, whatever happens to those who do it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+
+from sqlalchemy import Select, Update, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from knowledge.domain import (
+    ExecutionStatistics,
+    ExecutionStatus,
+    ExtractionProgress,
+    Stage,
+    WorkflowExecutionState,
+)
+from knowledge.errors import NotFound
+from knowledge.ids import DocumentId, ExecutionId, ExtractionId, FlowRunId, OntologyId, OrganizationId
+from tables import activities
+from tables.activities import ActivityRecord
+from tables.execution_rows import progress_json, progress_of, state_of
+from tables.extractions import ensure_extraction
+from tables.session import Database
+from tables.storable import storable_json, storable_text
+from tables.workflow import WorkflowExecution
+
+_REREAD = {"populate_existing": True}
+
+
+class Ledger:
+    """One organisation's executions. Every method is a transaction of its own.
+
+    All raise StoreUnavailable when the database does not answer, and those that take an `execution_id`
+    raise NotFound when the organisation has no such execution.
+    """
+
+    def __init__(self, database: Database, organization_id: OrganizationId) -> None:
+        self._database = database
+        self._organization_id = organization_id
+
+    def open_execution(
+        self,
+        flow_run_id: FlowRunId | None,
+        *,
+        document_name: str,
+        parameters: Mapping[str, object],
+        pid: int,
+        host: str,
+    ) -> WorkflowExecutionState:
+        """The running execution of this flow run: a new one, or the one that it had.
+
+        One that another process had started counts a resume; an earlier end or error of it is forgotten.
+        """
+        run = WorkflowExecution
+        row = insert(run).values(
+            **self._new(document_name, parameters),
+            flow_run_id=flow_run_id,
+            status=ExecutionStatus.RUNNING,
+            pid=pid,
+            host=host,
+            started_at=func.now(),
+        )
+        taken_over = run.started_at.is_not(None) & or_(
+            run.pid.is_distinct_from(row.excluded.pid), run.host.is_distinct_from(row.excluded.host)
+        )
+        upsert = row.on_conflict_do_update(
+            index_elements=["organization_id", "flow_run_id"],
+            set_={
+                "status": row.excluded.status,
+                "pid": row.excluded.pid,
+                "host": row.excluded.host,
+                "started_at": func.coalesce(run.started_at, func.now()),
+                "ended_at": None,
+                "error": None,
+                "resumes": run.resumes + case((taken_over, 1), else_=0),
+            },
+        ).returning(run)
+        with self._session() as session:
+            return state_of(session.scalars(upsert, execution_options=_REREAD).one())
+
+    def refuse(self, document_name: str, parameters: Mapping[str, object], error: str) -> WorkflowExecutionState:
+        """The failed execution that records why a request was refused before there was a flow run."""
+        row = insert(WorkflowExecution).values(
+            **self._new(document_name, parameters),
+            status=ExecutionStatus.FAILED,
+            error=storable_text(error),
+            ended_at=func.now(),
+        )
+        with self._session() as session:
+            return state_of(session.scalars(row.returning(WorkflowExecution)).one())
+
+    def bind(
+        self,
+        execution_id: ExecutionId,
+        document_id: DocumentId,
+        ontology_id: OntologyId,
+        extraction_id: ExtractionId,
+        *,
+        models: Mapping[str, object] | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> WorkflowExecutionState:
+        """The execution, now known to make this extraction. Document and ontology must be stored already."""
+        changes = self._update(execution_id).values(
+            document_id=document_id, ontology_id=ontology_id, extraction_id=extraction_id
+        )
+        with self._session() as session:
+            ensure_extraction(
+                session,
+                self._organization_id,
+                extraction_id,
+                document_id,
+                ontology_id,
+                models=models,
+                options=options,
+            )
+            return _changed(session, changes, execution_id)
+
+    def close_execution(
+        self,
+        execution_id: ExecutionId,
+        status: ExecutionStatus,
+        error: str | None,
+        statistics: ExecutionStatistics,
+    ) -> WorkflowExecutionState:
+        """The execution at its end, with its numbers; `error` says why, unless it completed."""
+        changes = self._update(execution_id).values(
+            status=status,
+            error=None if error is None else storable_text(error),
+            ended_at=func.now(),
+            **asdict(statistics),
+        )
+        with self._session() as session:
+            return _changed(session, changes, execution_id)
+
+    def load(self, execution_id: ExecutionId) -> WorkflowExecutionState:
+        """The execution as it stands."""
+        with self._session() as session:
+            return state_of(self._row(session, execution_id))
+
+    def find_by_flow_run(self, flow_run_id: FlowRunId) -> WorkflowExecutionState | None:
+        """The flow run's execution, or None if it has opened none."""
+        query = self._select().where(WorkflowExecution.flow_run_id == flow_run_id)
+        with self._session() as session:
+            row = session.scalar(query)
+            return None if row is None else state_of(row)
+
+    def list_executions(self, limit: int = 100) -> tuple[WorkflowExecutionState, ...]:
+        """The latest `limit` executions, the newest first."""
+        run = WorkflowExecution
+        query = self._select().order_by(run.created_at.desc(), run.id).limit(limit)
+        with self._session() as session:
+            return tuple(state_of(row) for row in session.scalars(query))
+
+    def save_progress(self, execution_id: ExecutionId, progress: Sequence[ExtractionProgress]) -> None:
+        """Notes how far these stages are, leaving others as noted before; the last one is where the execution is."""
+        if not progress:
+            return
+        run = WorkflowExecution
+        changes = self._update(execution_id).values(
+            progress=run.progress.op("||")(progress_json(progress)), stage=progress[-1].stage
+        )
+        with self._session() as session:
+            _changed(session, changes, execution_id)
+
+    def load_progress(self, execution_id: ExecutionId) -> tuple[ExtractionProgress, ...]:
+        """How far each stage is that has said so, in the order of the stages."""
+        with self._session() as session:
+            return progress_of(self._row(session, execution_id).progress)
+
+    def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
+        """Writes attempts, new or changed, in one statement. Writing one again changes nothing.
+
+        Raises:
+            NotFound: an attempt names an execution that this organisation does not have.
+        """
+        if batch:
+            with self._session() as session:
+                activities.record(session, self._organization_id, batch)
+
+    def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
+        """The highest attempt number so far of each stage and item; a resumed run counts on from there."""
+        with self._session() as session:
+            return activities.highest_attempts(session, self._organization_id, execution_id)
+
+    def interrupt_running(self, execution_id: ExecutionId) -> int:
+        """Closes the attempts that a dead process left running, as interrupted; their number."""
+        with self._session() as session:
+            return activities.interrupt(session, self._organization_id, execution_id)
+
+    def statistics(self, execution_id: ExecutionId) -> ExecutionStatistics:
+        """Calls, tokens and failed items as the attempts have them; the other numbers are 0."""
+        with self._session() as session:
+            return activities.totals(session, self._organization_id, execution_id)
+
+    def _session(self) -> AbstractContextManager[Session]:
+        return self._database.org_session(self._organization_id)
+
+    def _new(self, document_name: str, parameters: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "organization_id": self._organization_id,
+            "id": ExecutionId.new(),
+            "document_name": storable_text(document_name),
+            "parameters": storable_json(parameters),
+        }
+
+    def _select(self) -> Select[tuple[WorkflowExecution]]:
+        run = WorkflowExecution
+        return select(run).where(run.organization_id == self._organization_id, run.deleted_at.is_(None))
+
+    def _row(self, session: Session, execution_id: ExecutionId) -> WorkflowExecution:
+        row = session.scalar(self._select().where(WorkflowExecution.id == execution_id))
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return row
+
+    def _update(self, execution_id: ExecutionId) -> Update:
+        run = WorkflowExecution
+        return update(run).where(run.organization_id == self._organization_id, run.id == execution_id)
+
+
+def _changed(session: Session, changes: Update, execution_id: ExecutionId) -> WorkflowExecutionState:
+    row = session.scalar(changes.returning(WorkflowExecution), execution_options=_REREAD)
+    if row is None:
+        raise NotFound("execution", execution_id)
+    return state_of(row)

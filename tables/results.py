@@ -1,0 +1,59 @@
+"""Stored answers of stages, by cache key; each organisation has its own."""
+
+import hashlib
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from knowledge.errors import ResultNotPersisted, StoreUnavailable
+from knowledge.ids import OrganizationId, ResultId
+from tables.graph import StageResult
+from tables.session import Database
+
+
+class ResultStore:
+    """Keeps stage results in PostgreSQL; what `write` accepted survives the death of everyone involved."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, organization_id: OrganizationId, key: str) -> bytes | None:
+        """The result stored under `key`, or None if there is none.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        query = select(StageResult.payload).where(
+            StageResult.organization_id == organization_id, StageResult.key == key
+        )
+        with self._database.org_session(organization_id) as session:
+            return session.scalar(query)
+
+    def write(self, organization_id: OrganizationId, key: str, payload: bytes) -> None:
+        """Stores the result under `key`, in place of an earlier one, and returns once it is durable.
+
+        Raises:
+            ResultNotPersisted: it is not stored, or not as it was given.
+        """
+        digest = hashlib.sha256(payload).hexdigest()
+        try:
+            stored = self._upsert(organization_id, key, payload, digest)
+        except (StoreUnavailable, SQLAlchemyError) as error:
+            raise ResultNotPersisted(f"the result {key!r} could not be stored: {error}") from error
+        if stored != digest:
+            raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")
+
+    def _upsert(self, organization_id: OrganizationId, key: str, payload: bytes, digest: str) -> str | None:
+        row = insert(StageResult).values(
+            organization_id=organization_id,
+            id=ResultId.derive(organization_id, key),
+            key=key,
+            payload=payload,
+            digest=digest,
+        )
+        upsert = row.on_conflict_do_update(
+            index_elements=["organization_id", "key"], set_={"payload": payload, "digest": digest}
+        ).returning(func.encode(func.sha256(StageResult.payload), "hex"))
+        with self._database.org_session(organization_id) as session:
+            return session.scalar(upsert)

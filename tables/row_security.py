@@ -1,0 +1,81 @@
+"""Row-level security: how a table is closed to all organisations but the one a transaction belongs to.
+
+Fail-closed: without `app.organization_id` (or with an empty one) no row is seen and none can be written.
+Migrations call this module, so what it does to a table once released must keep its meaning.
+"""
+
+from sqlalchemy import Connection, text
+
+from tables.base import ACTOR, SCHEMA, OrgTable
+
+APP_ROLE = "knowledge_app"
+POLICY = "organization_isolation"
+_OWN_ROWS = "organization_id = nullif(current_setting('app.organization_id', true), '')"
+
+_CREATE_ROLE = f"""
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APP_ROLE}') THEN
+    CREATE ROLE {APP_ROLE} NOLOGIN;
+  END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END $$
+"""
+
+# A login that is a member may take the role; since PostgreSQL 16 membership and that right are told apart.
+_GRANT_ROLE_TO_LOGIN = f"""
+DO $$ BEGIN
+  IF NOT pg_has_role(session_user, '{APP_ROLE}',
+    CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+  THEN EXECUTE format('GRANT {APP_ROLE} TO %I', session_user);
+  END IF;
+END $$
+"""
+
+_TOUCH = f"""
+CREATE OR REPLACE FUNCTION {SCHEMA}.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  NEW.version := OLD.version + 1;
+  NEW.updated_at := now();
+  NEW.updated_by := {ACTOR};
+  RETURN NEW;
+END $$
+"""
+
+_UNPROTECTED = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname = ANY(:tables) AND NOT (
+  c.relrowsecurity AND c.relforcerowsecurity
+  AND (SELECT count(*) FROM pg_policy WHERE polrelid = c.oid) = 1
+  AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = :policy AND p.polcmd = '*'
+              AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL)
+  AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'touch')
+  AND has_table_privilege(:role, c.oid, 'SELECT') AND has_table_privilege(:role, c.oid, 'INSERT')
+  AND has_table_privilege(:role, c.oid, 'UPDATE') AND has_table_privilege(:role, c.oid, 'DELETE')
+  AND NOT has_table_privilege(:role, c.oid, 'TRUNCATE'))
+ORDER BY 1
+"""
+
+
+def role_statements() -> tuple[str, ...]:
+    """The SQL that makes the application role, lets the login take it, and lets it into the schema."""
+    return (_CREATE_ROLE, _GRANT_ROLE_TO_LOGIN, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {APP_ROLE}", _TOUCH)
+
+
+def protect_statements(table: str) -> tuple[str, ...]:
+    """The SQL that closes a table to other organisations, opens it to the role, and counts row versions."""
+    name = f"{SCHEMA}.{table}"
+    return (
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY {POLICY} ON {name} USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {APP_ROLE}",
+        f"CREATE TRIGGER touch BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.touch()",
+    )
+
+
+def unprotected_tables(connection: Connection) -> tuple[str, ...]:
+    """The names of our existing tables that lack any part of their protection, sorted."""
+    names = [table.name for table in OrgTable.metadata.sorted_tables]
+    found = connection.execute(
+        text(_UNPROTECTED), {"schema": SCHEMA, "tables": names, "policy": POLICY, "role": APP_ROLE}
+    )
+    return tuple(found.scalars())

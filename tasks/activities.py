@@ -1,0 +1,127 @@
+"""Mirrors stage attempts and progress into the workflow tables, in batches, beside the work."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
+from knowledge.errors import StoreUnavailable
+from knowledge.ids import ActivityId, ExecutionId
+from tables.ledger import ActivityRecord, Ledger
+
+_FLUSH_INTERVAL_SECONDS = 0.5
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What an attempt cost, and whether a stored result answered; set by the code that makes it."""
+
+    usage: Usage = field(default_factory=Usage)
+    cached: bool = False
+
+
+class ActivityRecorder:
+    """Takes note of attempts and progress at once, and writes them in batches about twice a second.
+
+    Use as an async context manager; leaving it writes what is left. Attempt numbers continue those that the
+    execution already has.
+    """
+
+    def __init__(
+        self, ledger: Ledger, execution_id: ExecutionId, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._ledger = ledger
+        self._execution_id = execution_id
+        self._now = now
+        self._attempts: dict[tuple[Stage, str], int] = {}
+        self._records: dict[ActivityId, ActivityRecord] = {}
+        self._progress: dict[Stage, ExtractionProgress] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "ActivityRecorder":
+        await asyncio.to_thread(self._ledger.interrupt_running, self._execution_id)
+        self._attempts = await asyncio.to_thread(self._ledger.attempts, self._execution_id)
+        self._writer = asyncio.create_task(self._write_regularly())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+        await self.flush()
+
+    @contextlib.contextmanager
+    def attempt(self, stage: Stage, item: str, cache_key: str | None) -> Iterator["Attempt"]:
+        """An attempt that lasts as long as the block: completed, or failed or cancelled by what it raises."""
+        number = self._attempts.get((stage, item), 0) + 1
+        self._attempts[(stage, item)] = number
+        running = ActivityRecord(
+            id=ActivityId.new(),
+            execution_id=self._execution_id,
+            stage=stage,
+            item=item,
+            attempt=number,
+            status=ActivityStatus.RUNNING,
+            cache_key=cache_key,
+            started_at=self._now(),
+            ended_at=None,
+            cache_hit=False,
+            error=None,
+            usage=Usage(),
+        )
+        self._records[running.id] = running
+        attempt = Attempt()
+        try:
+            yield attempt
+        except Exception as error:
+            self._end(running, ActivityStatus.FAILED, attempt.usage, str(error) or type(error).__name__)
+            raise
+        except BaseException:
+            self._end(running, ActivityStatus.CANCELLED, attempt.usage)
+            raise
+        self._end(running, ActivityStatus.CACHED if attempt.cached else ActivityStatus.COMPLETED, attempt.usage)
+
+    def _end(self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None) -> None:
+        self._records[running.id] = replace(
+            running,
+            status=status,
+            ended_at=self._now(),
+            cache_hit=status is ActivityStatus.CACHED,
+            error=error,
+            usage=usage,
+        )
+
+    def observe(self, progress: ExtractionProgress) -> None:
+        """How far a stage is."""
+        self._progress[progress.stage] = progress
+
+    async def flush(self) -> None:
+        """Writes what is not written yet.
+
+        Raises:
+            StoreUnavailable: the database did not answer; nothing noted is lost, a later flush writes it.
+        """
+        records, self._records = self._records, {}
+        progress, self._progress = self._progress, {}
+        try:
+            if records:
+                await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()))
+            if progress:
+                await asyncio.to_thread(self._ledger.save_progress, self._execution_id, tuple(progress.values()))
+        except StoreUnavailable:
+            self._records = {**records, **self._records}
+            self._progress = {**progress, **self._progress}
+            raise
+
+    async def _write_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
+            try:
+                await asyncio.shield(self.flush())
+            except StoreUnavailable as error:
+                _logger.warning("workflow tables are behind: %s", error.message)

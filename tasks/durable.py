@@ -1,0 +1,163 @@
+"""The stages as Prefect tasks: retried, their answers kept, every attempt recorded."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
+from prefect.results import ResultRecord, get_result_store
+from prefect.states import State
+from pydantic import TypeAdapter
+
+from knowledge.domain import Stage, Usage
+from knowledge.errors import KnowledgeError, NotFound
+from knowledge.ids import OrganizationId
+from knowledge.stages.calls import StageAnswer, StageCall
+from knowledge.stages.stages import Stages
+from resilience.retry import RetryPolicy
+from tasks.activities import ActivityRecorder
+from tasks.cache_keys import result_key
+from tasks.results import ResultStorage
+
+Result = TypeVar("Result")
+StageTask = Task[["_Item"], Any]
+
+
+def durable(
+    stages: Stages,
+    organization_id: OrganizationId,
+    storage: ResultStorage,
+    recorder: ActivityRecorder,
+    policy: RetryPolicy,
+) -> Stages:
+    """The same stages, each call run as a Prefect task of the current flow run.
+
+    Retryable errors are tried again by the policy, permanent ones never. An answer is stored, verified, before
+    its task completes; a call whose answer is stored already is not made again, by whichever run it was made.
+    `storage` must be a saved block.
+    """
+    return stages.run_by(_DurableRunner(organization_id, storage, recorder, policy))
+
+
+class _Item:
+    """What a task is about. A plain object, because Prefect walks through collections and dataclasses."""
+
+    def __init__(self, call: StageCall[Any], key: str | None) -> None:
+        self.call = call
+        self.key = key
+        self.value: Any = None
+        self.attempted = False
+        self.asked = False
+
+
+class _DurableRunner:
+    def __init__(
+        self,
+        organization_id: OrganizationId,
+        storage: ResultStorage,
+        recorder: ActivityRecorder,
+        policy: RetryPolicy,
+    ) -> None:
+        self._organization_id = organization_id
+        self._storage = storage
+        self._recorder = recorder
+        self._policy = policy
+        self._tasks: dict[Stage, StageTask] = {}
+
+    async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
+        key = result_key(self._organization_id, call.identity) if call.identity else None
+        item = _Item(call, key)
+        stage_task = self._tasks.get(call.stage) or self._make_task(call)
+        payload = await stage_task(item)
+        if item.value is None:
+            item.value = _adapter(call.result_type).validate_json(payload)
+        if not item.attempted:
+            with self._recorder.attempt(call.stage, call.item, key) as attempt:
+                attempt.usage = _usage_of(item.value)
+                attempt.cached = True
+        return StageAnswer(item.value, cached=not item.asked)
+
+    def _make_task(self, call: StageCall[Any]) -> StageTask:
+        body = self._ask_and_keep if call.identity else self._compute
+        made = task(
+            self._recorded(body),
+            name=call.stage.value,
+            task_run_name=_task_run_name,
+            cache_policy=None if call.identity else NO_CACHE,
+            cache_key_fn=_cache_key if call.identity else None,
+            persist_result=bool(call.identity),
+            result_storage=self._storage if call.identity else None,
+            result_serializer="json",
+            cache_result_in_memory=False,
+            retries=self._policy.retries,
+            retry_delay_seconds=list(self._policy.delays_seconds()),
+            retry_jitter_factor=self._policy.jitter or None,
+            retry_condition_fn=is_worth_retrying,
+        )
+        self._tasks[call.stage] = made
+        return made
+
+    def _recorded(self, body: Callable[[_Item], Awaitable[str | None]]) -> Callable[[_Item], Awaitable[str | None]]:
+        async def run_attempt(item: _Item) -> str | None:
+            with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
+                item.attempted = item.asked = True
+                payload = await body(item)
+                attempt.usage = _usage_of(item.value)
+                attempt.cached = not item.asked
+                return payload
+
+        return run_attempt
+
+    async def _compute(self, item: _Item) -> None:
+        item.value = await item.call.run()
+
+    async def _ask_and_keep(self, item: _Item) -> str:
+        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not."""
+        assert item.key is not None
+        adapter = _adapter(item.call.result_type)
+        try:
+            stored: ResultRecord[str] = ResultRecord.deserialize(await self._storage.aread_path(item.key))
+        except NotFound:
+            # An answer that an earlier attempt could not store is still at hand, and paid for.
+            item.value = item.value or await item.call.run()
+        else:
+            item.asked = False
+            item.value = adapter.validate_json(stored.result)
+            return stored.result
+        payload = adapter.dump_json(item.value).decode()
+        record = get_result_store().create_result_record(payload, item.key)
+        await self._storage.awrite_path(item.key, record.serialize())
+        return payload
+
+
+def _usage_of(value: object) -> Usage:
+    return getattr(value, "usage", Usage())
+
+
+async def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed attempt may succeed when made again: our own errors say so, and broken connections."""
+    error = await state.result(raise_on_failure=False)
+    if isinstance(error, KnowledgeError):
+        return error.retryable
+    return isinstance(error, OSError)
+
+
+def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
+    item: _Item = parameters["item"]
+    return item.key
+
+
+def _task_run_name(parameters: dict[str, Any]) -> str:
+    item: _Item = parameters["item"]
+    return item.call.label
+
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Result]) -> TypeAdapter[Result]:
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

@@ -1,0 +1,142 @@
+"""One execution from references to a published graph, mirrored into the workflow tables as it goes."""
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from knowledge.build import open_stages
+from knowledge.domain import (
+    Document,
+    ExecutionStatistics,
+    ExecutionStatus,
+    ExtractionProgress,
+    KnowledgeGraph,
+    Stage,
+    WorkflowExecutionState,
+)
+from knowledge.errors import KnowledgeError
+from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
+from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
+from knowledge.settings import Settings
+from resilience.retry import RetryPolicy
+from tables.graph_store import publish
+from tables.ledger import Ledger
+from tables.session import Database
+from tasks.activities import ActivityRecorder
+from tasks.durable import durable, is_worth_retrying
+from tasks.inputs import Inputs, StoredOntology
+from tasks.permits import GlobalPermits
+from tasks.results import RESULTS_BLOCK, ResultStorage
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionRequest:
+    """What a run was asked for, in references."""
+
+    organization_id: OrganizationId
+    document: str
+    ontology: str
+    options: ExtractionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A completed execution, with what it read and found."""
+
+    execution_id: ExecutionId
+    document: Document
+    ontology: StoredOntology
+    result: ExtractionResult
+    statistics: ExecutionStatistics
+
+
+async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings) -> Extracted:
+    """Extracts and publishes a graph as the execution of this flow run; its row is closed either way.
+
+    Raises:
+        KnowledgeError: the run failed; the execution row says why.
+    """
+    storage = await ResultStorage.aload(RESULTS_BLOCK)
+    run = _Execution(request, settings, storage)
+    state = await asyncio.to_thread(run.open, flow_run_id)
+    try:
+        return await run.extract(state)
+    except Exception as error:
+        message = error.message if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
+        await run.close(state.id, ExecutionStatus.FAILED, message, ExecutionStatistics())
+        raise
+
+
+class _Execution:
+    def __init__(self, request: ExtractionRequest, settings: Settings, storage: ResultStorage) -> None:
+        self._request = request
+        self._settings = settings
+        self._storage = storage
+        self._ledger = Ledger(storage.database, request.organization_id)
+
+    def open(self, flow_run_id: FlowRunId) -> WorkflowExecutionState:
+        request = self._request
+        parameters: dict[str, object] = {
+            "document": request.document,
+            "ontology": request.ontology,
+            "options": request.options.model_dump(mode="json"),
+        }
+        return self._ledger.open_execution(
+            flow_run_id,
+            document_name=request.document,
+            parameters=parameters,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+        )
+
+    async def close(
+        self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
+    ) -> None:
+        await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
+
+    async def extract(self, state: WorkflowExecutionState) -> Extracted:
+        request, settings = self._request, self._settings
+        inputs = Inputs(self._storage.database, request.organization_id, settings.documents)
+        document = await inputs.document(request.document)
+        ontology = await inputs.ontology(request.ontology)
+        policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
+        permits = GlobalPermits() if settings.embedding.is_configured else None
+        async with (
+            open_stages(settings, permits) as stages,
+            ActivityRecorder(self._ledger, state.id) as recorder,
+        ):
+            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy)
+            pipeline = ExtractionPipeline(durable_stages, recorder.observe)
+            extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
+            await asyncio.to_thread(self._ledger.bind, state.id, document.id, ontology.id, extraction_id, document.name)
+            result = await pipeline.run(document, ontology.ontology, request.options)
+            await self._publish(recorder, result.graph, state.id)
+        statistics = await asyncio.to_thread(self._ledger.complete, state.id, result.statistics)
+        return Extracted(state.id, document, ontology, result, statistics)
+
+    async def _publish(self, recorder: ActivityRecorder, graph: KnowledgeGraph, execution_id: ExecutionId) -> None:
+        policy = self._settings.retry
+
+        @task(
+            name=Stage.PUBLISH.value,
+            task_run_name=Stage.PUBLISH.value,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=policy.attempts,
+            retry_delay_seconds=policy.first_delay_seconds,
+            retry_condition_fn=is_worth_retrying,
+        )
+        async def publish_graph() -> None:
+            with recorder.attempt(Stage.PUBLISH, "document", None):
+                await asyncio.to_thread(publish, self._database, self._request.organization_id, graph, execution_id)
+
+        await publish_graph()
+        recorder.observe(ExtractionProgress(Stage.PUBLISH, 1, 1))
+
+    @property
+    def _database(self) -> Database:
+        return self._storage.database

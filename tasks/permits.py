@@ -1,0 +1,25 @@
+"""Permits under the authority of a Prefect global concurrency limit, for all processes and machines."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect.concurrency.asyncio import concurrency
+
+EMBEDDING_LIMIT = "embedding"
+
+
+class GlobalPermits:
+    """Permits of a named global concurrency limit, taken one call at a time."""
+
+    def __init__(self, limit: str = EMBEDDING_LIMIT) -> None:
+        self._limit = limit
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """Holds one slot of the limit for the duration of the block.
+
+        Raises:
+            ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer.
+        """
+        async with concurrency(self._limit, occupy=1, strict=True):
+            yield
