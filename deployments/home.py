@@ -2,15 +2,18 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import certifi
+
 from knowledge.settings import Settings
 
 _LOG_KEPT_BYTES = 10_000_000
+_CERTIFICATE_BEGIN, _CERTIFICATE_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class StackHome:
             self.root.chmod(0o711)
         for directory in (self.prefect, self.logs):
             directory.chmod(0o700)
+        if not self.certificate.exists():
+            bundle = certifi.contents()
+            end = bundle.index(_CERTIFICATE_END) + len(_CERTIFICATE_END)
+            self.certificate.write_text(bundle[bundle.index(_CERTIFICATE_BEGIN) : end] + "\n")
 
     def log_file(self, part: str) -> Path:
         """The log of a part."""
@@ -82,7 +89,7 @@ class StackHome:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
     @contextmanager
-    def supervising(self) -> Iterator[bool]:
+    def supervising(self) -> Generator[bool]:
         """Whether we are the one supervisor of this home, for as long as the block runs."""
         self.create()
         with self.lock_file.open("ab") as lock:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,9 +25,10 @@ _TELLING = ("KNOWLEDGE_", "PREFECT_")
 
 @dataclass(frozen=True, slots=True)
 class PartSpec:
-    """How a part is started and stopped. `log` names its log file."""
+    """How a part is started and stopped."""
 
     name: str
+    title: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
     grace_seconds: float = 10.0
@@ -49,7 +51,7 @@ def server_part(base: Mapping[str, str], home: StackHome, *, port: int, prefect_
         *("--timeout-graceful-shutdown", "3"),
     )
     environment = server_environment(base, home, port=port, prefect_database_url=prefect_database_url)
-    return PartSpec("server", command, environment)
+    return PartSpec("server", "the Prefect server", command, environment)
 
 
 def worker_part(
@@ -64,18 +66,18 @@ def worker_part(
     """The worker: it provisions what it needs on the server, then polls the work pool."""
     environment = worker_environment(base, home, settings, api_url=api_url, is_local_server=is_local_server)
     command = _python_module("deployments.worker")
-    return PartSpec("worker", command, {**environment, DATABASE_URL_VARIABLE: database_url})
+    return PartSpec("worker", "the worker", command, {**environment, DATABASE_URL_VARIABLE: database_url})
 
 
 def _python_module(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
 
 
-def spawn(spec: PartSpec, home: StackHome, ready_descriptor: int | None = None) -> "subprocess.Popen[bytes]":
+def spawn(spec: PartSpec, home: StackHome, ready_descriptor: int | None = None) -> ProcessIdentity:
     """Start the part in a session of its own (Ctrl-C does not reach it), its output going to its log."""
     ready = {} if ready_descriptor is None else {READY_VARIABLE: str(ready_descriptor)}
     with home.open_log(spec.name) as log:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             spec.command,
             env={**spec.environment, **ready},
             stdin=subprocess.DEVNULL,
@@ -84,11 +86,7 @@ def spawn(spec: PartSpec, home: StackHome, ready_descriptor: int | None = None) 
             start_new_session=True,
             pass_fds=() if ready_descriptor is None else (ready_descriptor,),
         )
-
-
-def stop(spec: PartSpec, process: ProcessIdentity) -> None:
-    """End a part: its own signals with its grace, then SIGKILL."""
-    process.stop(spec.stop_signals, spec.grace_seconds)
+    return ProcessIdentity.of(child.pid) or ProcessIdentity(child.pid, time.time())
 
 
 def free_port(preferred: int) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,7 +21,7 @@ from deployments.postgres_files import (
     prepare_data_directory,
     socket_directory,
 )
-from deployments.processes import STACK_VARIABLE, ProcessIdentity
+from deployments.processes import ProcessIdentity
 from knowledge.errors import ConfigurationError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
@@ -42,22 +41,24 @@ _OPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunningPostgres:
-    """A PostgreSQL that answers."""
-
-    process: ProcessIdentity
-    urls: DatabaseUrls
+def embedded_urls(home: StackHome) -> DatabaseUrls:
+    """The URLs of the embedded PostgreSQL of `home`, whether it runs or not."""
+    return socket_urls(_socket_directory(home, postgres_user()))
 
 
-def start_postgres(home: StackHome) -> RunningPostgres:
+def embedded_process(home: StackHome) -> ProcessIdentity | None:
+    """The live embedded PostgreSQL of `home`."""
+    return running_postgres(home.postgres / "data")
+
+
+def start_postgres(home: StackHome) -> ProcessIdentity:
     """A PostgreSQL of `home` that answers and has both databases: the running one, or a new one.
 
     Raises:
         ConfigurationError: there is no PostgreSQL to start, or it does not start; the log's end says why.
     """
     data, user = home.postgres / "data", postgres_user()
-    sockets = socket_directory(home.postgres / "socket", user)
+    sockets = _socket_directory(home, user)
     programs = postgres_programs()
     prepare_data_directory(data, programs, user)
     command = _command(programs, data, sockets)
@@ -68,7 +69,11 @@ def start_postgres(home: StackHome) -> RunningPostgres:
         if not _answers(process, sockets):
             raise _does_not_start(home)
     _create_databases(sockets)
-    return RunningPostgres(process, socket_urls(sockets))
+    return process
+
+
+def _socket_directory(home: StackHome, user: SystemUser) -> Path:
+    return socket_directory(home.postgres / "socket", user)
 
 
 def running_postgres(data: Path) -> ProcessIdentity | None:
@@ -113,7 +118,7 @@ def _spawn(home: StackHome, command: list[str], user: SystemUser) -> "subprocess
             group=user.gid,
             extra_groups=[] if user.is_another else None,
             cwd="/",
-            env={**os.environ, STACK_VARIABLE: str(home.root), "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

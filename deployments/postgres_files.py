@@ -73,8 +73,7 @@ def _create_user(name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ConfigurationError(
-            f"PostgreSQL refuses to run as root and the user {name!r} cannot be created "
-            f"({done.stderr.strip()}): {cure}"
+            f"PostgreSQL refuses to run as root and the user {name!r} cannot be created ({done.stderr.strip()}): {cure}"
         )
 
 

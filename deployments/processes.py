@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 STACK_VARIABLE = "KNOWLEDGE_STACK"
-"""Set in the environment of every process of a stack to its home: how the descendants of a part are found."""
+"""Set to the stack's home in the environment of its server and worker: how their descendants are found."""
 
 # The kernel's clock ticks and corrections of the wall clock move a process's time of creation a little.
 _CLOCK_TOLERANCE_SECONDS = 2.0

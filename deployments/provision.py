@@ -5,7 +5,6 @@ What an operator changed on the server stays as the operator wants it.
 
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
 
 import yaml
 from prefect.blocks.core import Block

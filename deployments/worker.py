@@ -22,34 +22,37 @@ _POLL_SECONDS = 0.1
 
 async def serve() -> None:
     """Work until cancelled."""
-    ready_descriptor = os.environ.pop(READY_VARIABLE, None)
+    readiness = _Readiness(os.environ.pop(READY_VARIABLE, None))
     database_url = os.environ[DATABASE_URL_VARIABLE]
     async with get_client() as client:
         await _wait_for_server(client)
-        await provision(
-            client, database_url=database_url, is_database_given=Settings().database_url is not None
-        )
+        await provision(client, database_url=database_url, is_database_given=Settings().database_url is not None)
     worker = ProcessWorker(
         work_pool_name=WORK_POOL,
         create_pool_if_not_found=False,
         prefetch_seconds=get_current_settings().worker.prefetch_seconds,
         heartbeat_interval_seconds=int(get_current_settings().worker.heartbeat_seconds),
     )
-    await worker.start(printer=lambda message: _on_message(message, ready_descriptor))
+    await worker.start(printer=readiness.announce)
+
+
+class _Readiness:
+    """Passes the worker's messages on; the first one says that it has started."""
+
+    def __init__(self, descriptor: str | None) -> None:
+        self._descriptor = None if descriptor is None else int(descriptor)
+
+    def announce(self, message: str) -> None:
+        print(message)
+        if self._descriptor is not None:
+            os.write(self._descriptor, b"ready")
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 async def _wait_for_server(client: PrefectClient) -> None:
     while await client.api_healthcheck() is not None:
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _on_message(message: str, ready_descriptor: str | None) -> None:
-    """The worker's first message says that it has started; the descriptor is closed with it."""
-    print(message)
-    if ready_descriptor is not None:
-        with suppress(OSError):
-            os.write(int(ready_descriptor), b"ready")
-            os.close(int(ready_descriptor))
 
 
 async def _serve_until_told() -> None:

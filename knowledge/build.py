@@ -1,6 +1,6 @@
 """The composition root of the core: settings in, stages and pipeline out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from knowledge.models.boundary import ModelBoundary
@@ -16,7 +16,7 @@ EMBEDDING_PERMITS = 5
 
 
 @asynccontextmanager
-async def open_stages(settings: Settings, embedding_permits: Permits | None = None) -> AsyncIterator[Stages]:
+async def open_stages(settings: Settings, embedding_permits: Permits | None = None) -> AsyncGenerator[Stages]:
     """The stages with the models that the settings name; use them in the event loop that opened them.
 
     `embedding_permits` replaces the permits of this process when several processes share them.

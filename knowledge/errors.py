@@ -51,9 +51,7 @@ class DocumentRefused(InputRefused):
 class OntologyRefused(InputRefused):
     """An ontology that does not parse or has nothing to extract with."""
 
-    def __init__(
-        self, name: str, problem: str, *, line: int | None = None, column: int | None = None
-    ) -> None:
+    def __init__(self, name: str, problem: str, *, line: int | None = None, column: int | None = None) -> None:
         place = "" if line is None else f", line {line}" + ("" if column is None else f", column {column}")
         super().__init__(f"ontology {name!r}{place}: {problem}")
         self.name = name

@@ -6,7 +6,20 @@ from decimal import Decimal, InvalidOperation
 from knowledge.domain import Literal
 
 XSD = "http://www.w3.org/2001/XMLSchema#"
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTH_NUMBERS = {name[:length]: n for n, name in enumerate(_MONTHS, 1) for length in (3, 4, len(name))}
 _MONTH = r"(?P<month>[A-Za-z]{3,9})\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
@@ -24,22 +37,54 @@ _DATES = tuple(
 )
 _DATE_LEAD = re.compile(r"^(?:on|in|since|from|by|circa|around|about|c\.|ca\.)\s+", re.IGNORECASE)
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+", re.IGNORECASE)
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "m": 6, "bn": 9, "k": 3}
-_UNIT_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "bn": 9}
+_UNIT_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _SMALL = {word: n for n, word in enumerate(_UNIT_WORDS)} | {
-    word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    word: 10 * n
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
 }
 _NUMBER = re.compile(
     r"(?P<sign>[-−+])?(?P<digits>\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion|bn|[mk])\b)?",
+    r"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion|bn)\b)?",
     re.IGNORECASE,
 )
 _INTEGERS = frozenset(
-    "integer int long short byte nonNegativeInteger positiveInteger nonPositiveInteger negativeInteger "
-    "unsignedInt unsignedLong unsignedShort unsignedByte".split()
+    [
+        "integer",
+        "int",
+        "long",
+        "short",
+        "byte",
+        "nonNegativeInteger",
+        "positiveInteger",
+        "nonPositiveInteger",
+        "negativeInteger",
+        "unsignedInt",
+        "unsignedLong",
+        "unsignedShort",
+        "unsignedByte",
+    ]
 )
 _REALS = frozenset({"decimal", "double", "float"})
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
@@ -117,7 +162,9 @@ def _numeric(text: str, name: str) -> tuple[str, str] | None:
         return (_plain(value), name)
     if value != value.to_integral_value():
         return None
-    if (value < 0 and name.startswith(("nonNegative", "positive", "unsigned"))) or (value == 0 and name == "positiveInteger"):
+    if (value < 0 and name.startswith(("nonNegative", "positive", "unsigned"))) or (
+        value == 0 and name == "positiveInteger"
+    ):
         return None
     return (_plain(value), name)
 

@@ -98,9 +98,7 @@ class ExtractionPipeline:
         self._stages = stages
         self._observer = observer
 
-    def extraction_id(
-        self, document: Document, ontology: Ontology, options: ExtractionOptions
-    ) -> ExtractionId:
+    def extraction_id(self, document: Document, ontology: Ontology, options: ExtractionOptions) -> ExtractionId:
         """Names what is extracted: document, ontology, models and those options that can change the graph."""
         chunking = f"chunk_characters={options.chunk_characters}"
         return ExtractionId.derive(document.id, ontology.digest, *self._stages.identity, chunking)

@@ -42,9 +42,7 @@ class ExtractionModel(Protocol):
         """The places in `text` that name things, in order of appearance; overlapping ones are allowed."""
         ...
 
-    async def find_entities(
-        self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology
-    ) -> FoundEntities:
+    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
         """The things that `mentions` name: each mention belongs to at most one entity."""
         ...
 

@@ -13,17 +13,13 @@ class EndpointSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    base_url: str | None = Field(
-        default=None, pattern=r"^https?://", description="e.g. http://localhost:8000/v1"
-    )
+    base_url: str | None = Field(default=None, pattern=r"^https?://", description="e.g. http://localhost:8000/v1")
     model: str = Field(default="", max_length=200)
     api_key: SecretStr | None = None
     max_concurrency: int = Field(default=8, ge=1, le=1000, description="calls in flight per flow process")
     requests_per_minute: int | None = Field(default=None, ge=1)
     timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
-    temperature: float | None = Field(
-        default=0.0, ge=0, le=2, description="chat only; none for models without one"
-    )
+    temperature: float | None = Field(default=0.0, ge=0, le=2, description="chat only; none for models without one")
 
     @property
     def is_configured(self) -> bool:
@@ -50,9 +46,7 @@ class RetrySettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     attempts: int = Field(default=3, ge=0, le=20, description="retries after the first try")
-    first_delay_seconds: float = Field(
-        default=1.0, ge=0, le=600, description="doubled for each further retry"
-    )
+    first_delay_seconds: float = Field(default=1.0, ge=0, le=600, description="doubled for each further retry")
     jitter: float = Field(default=0.5, ge=0, le=1, description="each delay is stretched by up to this share")
 
 
@@ -64,9 +58,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default=Path(".knowledge"), description="where the local stack keeps its state")
-    database_url: SecretStr | None = Field(
-        default=None, description="used instead of the embedded PostgreSQL"
-    )
+    database_url: SecretStr | None = Field(default=None, description="used instead of the embedded PostgreSQL")
     port: Annotated[int, Field(ge=1, le=65535)] = 4200
     chat: EndpointSettings = EndpointSettings()
     embedding: EndpointSettings = EndpointSettings()

@@ -1,7 +1,7 @@
 """Permits: how many calls of an endpoint may be in flight at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class InProcessPermits:
         self.queued = 0
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
+    async def permit(self) -> AsyncGenerator[None]:
         """Holds one permit for the duration of the block."""
         self.queued += 1
         try:

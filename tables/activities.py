@@ -18,7 +18,7 @@ from tables.base import table_of
 from tables.storable import storable_text
 from tables.workflow import WorkflowActivity
 
-_KEY = ("organization_id", "id", "execution_id", "stage", "item", "attempt")
+_ATTEMPT = ("organization_id", "execution_id", "stage", "item", "attempt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,20 @@ class ActivityRecord:
 def record(session: Session, organization_id: OrganizationId, batch: Sequence[ActivityRecord]) -> None:
     """Writes the attempts in one statement; of several records of one attempt the last counts.
 
+    An attempt is known by execution, stage, item and number, not by its id alone: what a dying process wrote
+    while its successor counted the attempts must not stop the successor.
+
     Raises:
         NotFound: a record names an execution that the organisation does not have.
     """
-    rows = {activity.id: _row(organization_id, activity) for activity in batch}
+    rows = {(act.execution_id, act.stage, act.item, act.attempt): _row(organization_id, act) for act in batch}
     table = table_of(WorkflowActivity)
     row = insert(table)
     # A report of the start that comes late, or again, must not reopen what has ended.
     reopens = and_(row.excluded.status == ActivityStatus.RUNNING, table.c.status != ActivityStatus.RUNNING)
     upsert = row.on_conflict_do_update(
-        index_elements=["organization_id", "id"],
-        set_={name: row.excluded[name] for name in next(iter(rows.values())) if name not in _KEY},
+        index_elements=_ATTEMPT,
+        set_={name: row.excluded[name] for name in next(iter(rows.values())) if name not in {"id", *_ATTEMPT}},
         where=not_(reopens),
     ).returning(table.c.id)
     try:
@@ -95,7 +98,7 @@ def highest_attempts(
         .where(*_of(organization_id, execution_id))
         .group_by(act.stage, act.item)
     )
-    return {(stage, item): attempt for stage, item, attempt in session.execute(query).tuples()}
+    return {(stage, item): attempt for stage, item, attempt in session.execute(query)}
 
 
 def interrupt(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> int:
@@ -103,7 +106,7 @@ def interrupt(session: Session, organization_id: OrganizationId, execution_id: E
     closed = (
         update(WorkflowActivity)
         .where(*_of(organization_id, execution_id), WorkflowActivity.status == ActivityStatus.RUNNING)
-        .values(status=ActivityStatus.INTERRUPTED, ended_at=func.now())
+        .values(status=ActivityStatus.INTERRUPTED, ended_at=func.greatest(func.now(), WorkflowActivity.started_at))
     )
     return cast(CursorResult[tuple[()]], session.execute(closed)).rowcount
 
@@ -118,13 +121,12 @@ def totals(session: Session, organization_id: OrganizationId, execution_id: Exec
     act = WorkflowActivity
     item = (act.stage, act.item)
     asked = not_(act.cache_hit)
+    answered = and_(asked, act.status == ActivityStatus.COMPLETED)
     ranked = (
         select(
             *(act.model_calls, act.embedding_calls, act.input_tokens, act.output_tokens, act.status),
             asked.label("asked"),
-            func.bool_or(and_(asked, act.status == ActivityStatus.COMPLETED))
-            .over(partition_by=item)
-            .label("answered_here"),
+            func.bool_or(answered).over(partition_by=item).label("answered_here"),
             func.row_number().over(partition_by=item, order_by=act.attempt.desc()).label("age"),
         )
         .where(*_of(organization_id, execution_id))
@@ -140,7 +142,7 @@ def totals(session: Session, organization_id: OrganizationId, execution_id: Exec
         _sum(row.output_tokens, row.asked),
         func.count().filter(last, row.status == ActivityStatus.FAILED),
     )
-    asked_calls, cached, embedded, read, written, failed = session.execute(query).tuples().one()
+    asked_calls, cached, embedded, read, written, failed = session.execute(query).one()
     return ExecutionStatistics(
         model_calls=int(asked_calls),
         cached_calls=int(cached),

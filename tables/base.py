@@ -1,5 +1,6 @@
 """What every table has in common: a branded id, its organisation, who changed a row when, and where it came from."""
 
+from array import array
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, cast
@@ -41,7 +42,7 @@ class IdType(TypeDecorator[ids.Id]):
 
 
 class VectorType(TypeDecorator[tuple[float, ...]]):
-    """A pgvector of any dimension (at least 1), kept as 4-byte floats."""
+    """A pgvector of any dimension (at least 1), kept as 4-byte floats: what is read are exactly those."""
 
     impl = Vector
     cache_ok = True
@@ -50,7 +51,7 @@ class VectorType(TypeDecorator[tuple[float, ...]]):
         return None if value is None else list(value)
 
     def process_result_value(self, value: list[float] | None, dialect: Dialect) -> tuple[float, ...] | None:
-        return None if value is None else tuple(value)
+        return None if value is None else tuple(array("f", value))
 
 
 def _values(members: type[StrEnum]) -> list[str]:

@@ -22,7 +22,7 @@ def ensure_extraction(
     models: Mapping[str, object] | None = None,
     options: Mapping[str, object] | None = None,
 ) -> None:
-    """Makes sure that the extraction has its row; one that is there already stays as it is.
+    """Makes sure that the extraction has its row; what one that is there already says stays.
 
     Raises:
         NotFound: the document or the ontology is not stored.
@@ -41,5 +41,9 @@ def ensure_extraction(
             models=storable_json(models or {}),
             options=storable_json(options or {}),
         )
-        .on_conflict_do_nothing()
+        .on_conflict_do_update(
+            index_elements=["organization_id", "id"],
+            set_={"deleted_at": None, "deleted_by": None},
+            where=ExtractionRow.deleted_at.is_not(None),
+        )
     )

@@ -5,13 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    RowMapping,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from knowledge.domain import Evidence, ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
-from knowledge.ids import DocumentId, ExecutionId, ExtractionId, OntologyId, OrganizationId, RelationId
+from knowledge.ids import DocumentId, ExecutionId, ExtractionId, Id, OntologyId, OrganizationId, RelationId
 from tables.base import OrgTable, table_of
 from tables.extractions import ensure_extraction
 from tables.graph import EmbeddingRow, EntityRow, EvidenceRow, ExtractionRow, MentionRow, RelationRow
@@ -27,6 +42,8 @@ from tables.graph_rows import (
 )
 from tables.session import Database
 from tables.workflow import WorkflowExecution
+
+_BATCH = 5_000  # rows a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +99,24 @@ def _upsert(session: Session, model: type[OrgTable], rows: list[Row]) -> int:
     """Writes the rows in few statements; the number that are new or differ from what was stored."""
     if not rows:
         return 0
-    table = table_of(model)
-    row = insert(table)
-    content = [name for name in rows[0] if name not in {"organization_id", "id", "source"}]
-    upsert = row.on_conflict_do_update(
+    # Rows travel as one JSON parameter: a multi-row VALUES spends ten times as long on its placeholders.
+    statement = _upsert_statement(table_of(model), tuple(rows[0]))
+    batches = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+    return sum(len(session.execute(statement, {"rows": batch}).all()) for batch in batches)
+
+
+def _upsert_statement(table: Table, names: tuple[str, ...]) -> ReturningInsert[Id]:
+    row_type: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
+    given = func.json_populate_recordset(row_type, bindparam("rows", type_=JSON)).table_valued(*names)
+    row = insert(table).from_select(names, select(*(given.c[name] for name in names)))
+    content = [name for name in names if name not in {"organization_id", "id", "source"}]
+    return row.on_conflict_do_update(
         index_elements=["organization_id", "id"],
         set_={name: row.excluded[name] for name in content},
         where=tuple_(*(table.c[name] for name in content)).is_distinct_from(
             tuple_(*(row.excluded[name] for name in content))
         ),
     ).returning(table.c.id)
-    return len(session.execute(upsert, rows).all())
 
 
 def _remove_others(
@@ -104,9 +128,11 @@ def _remove_others(
 ) -> int:
     table = table_of(model)
     ours = (table.c.organization_id == organization_id, table.c.extraction_id == extraction_id)
-    stale = set(session.scalars(select(table.c.id).where(*ours))) - wanted
+    stale: set[Id] = set(session.scalars(select(table.c.id).where(*ours))) - wanted
     if stale:
-        session.execute(delete(table).where(*ours, table.c.id.in_(stale)))
+        # One array, because a statement takes 65,535 parameters at most.
+        listed = bindparam("stale", sorted(stale), type_=ARRAY(Text))
+        session.execute(delete(table).where(*ours, table.c.id == any_(listed)))
     return len(stale)
 
 
@@ -171,11 +197,11 @@ def latest_extractions(database: Database, organization_id: OrganizationId) -> t
             run.extraction_id.is_not(None),
             run.deleted_at.is_(None),
         )
-        .distinct(run.document_id, run.ontology_id)
+        .ext(distinct_on(run.document_id, run.ontology_id))
         .order_by(run.document_id, run.ontology_id, run.ended_at.desc(), run.id)
     )
     with database.org_session(organization_id) as session:
-        rows = session.execute(query).tuples().all()
+        rows = session.execute(query).all()
     found = [
         LatestExtraction(document_id, ontology_id, extraction_id, execution_id, ended_at)
         for document_id, ontology_id, extraction_id, execution_id, ended_at in rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Select, Update, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -96,13 +96,19 @@ class Ledger:
         document_id: DocumentId,
         ontology_id: OntologyId,
         extraction_id: ExtractionId,
+        document_name: str | None = None,
         *,
         models: Mapping[str, object] | None = None,
         options: Mapping[str, object] | None = None,
     ) -> WorkflowExecutionState:
-        """The execution, now known to make this extraction. Document and ontology must be stored already."""
+        """The execution, now known to make this extraction; `document_name` replaces the name that it was opened under.
+
+        Raises:
+            NotFound: also when the document or the ontology is not stored.
+        """
+        name = {} if document_name is None else {"document_name": storable_text(document_name)}
         changes = self._update(execution_id).values(
-            document_id=document_id, ontology_id=ontology_id, extraction_id=extraction_id
+            document_id=document_id, ontology_id=ontology_id, extraction_id=extraction_id, **name
         )
         with self._session() as session:
             ensure_extraction(
@@ -124,14 +130,26 @@ class Ledger:
         statistics: ExecutionStatistics,
     ) -> WorkflowExecutionState:
         """The execution at its end, with its numbers; `error` says why, unless it completed."""
-        changes = self._update(execution_id).values(
-            status=status,
-            error=None if error is None else storable_text(error),
-            ended_at=func.now(),
-            **asdict(statistics),
-        )
         with self._session() as session:
-            return _changed(session, changes, execution_id)
+            return _changed(session, self._closing(execution_id, status, error, statistics), execution_id)
+
+    def complete(self, execution_id: ExecutionId, statistics: ExecutionStatistics) -> ExecutionStatistics:
+        """The completed execution's numbers: calls and tokens of all its attempts, through every restart.
+
+        `statistics` are what the process that finished has counted; the rest is taken from there.
+        """
+        with self._session() as session:
+            counted = activities.totals(session, self._organization_id, execution_id)
+            whole = replace(
+                statistics,
+                model_calls=counted.model_calls,
+                cached_calls=counted.cached_calls,
+                embedding_calls=counted.embedding_calls,
+                input_tokens=counted.input_tokens,
+                output_tokens=counted.output_tokens,
+            )
+            closing = self._closing(execution_id, ExecutionStatus.COMPLETED, None, whole)
+            return _changed(session, closing, execution_id).statistics
 
     def load(self, execution_id: ExecutionId) -> WorkflowExecutionState:
         """The execution as it stands."""
@@ -196,6 +214,16 @@ class Ledger:
     def _session(self) -> AbstractContextManager[Session]:
         return self._database.org_session(self._organization_id)
 
+    def _closing(
+        self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
+    ) -> Update:
+        return self._update(execution_id).values(
+            status=status,
+            error=None if error is None else storable_text(error),
+            ended_at=func.now(),
+            **asdict(statistics),
+        )
+
     def _new(self, document_name: str, parameters: Mapping[str, object]) -> dict[str, object]:
         return {
             "organization_id": self._organization_id,
@@ -204,7 +232,7 @@ class Ledger:
             "parameters": storable_json(parameters),
         }
 
-    def _select(self) -> Select[tuple[WorkflowExecution]]:
+    def _select(self) -> Select[WorkflowExecution]:
         run = WorkflowExecution
         return select(run).where(run.organization_id == self._organization_id, run.deleted_at.is_(None))
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -56,7 +56,7 @@ class ActivityRecorder:
         await self.flush()
 
     @contextlib.contextmanager
-    def attempt(self, stage: Stage, item: str, cache_key: str | None) -> Iterator["Attempt"]:
+    def attempt(self, stage: Stage, item: str, cache_key: str | None) -> Generator["Attempt"]:
         """An attempt that lasts as long as the block: completed, or failed or cancelled by what it raises."""
         number = self._attempts.get((stage, item), 0) + 1
         self._attempts[(stage, item)] = number

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from knowledge.build import open_stages
+from knowledge.documents import document_name
 from knowledge.domain import (
     Document,
     ExecutionStatistics,
@@ -19,9 +21,10 @@ from knowledge.domain import (
     WorkflowExecutionState,
 )
 from knowledge.errors import KnowledgeError
-from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
+from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import Settings
+from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
 from tables.graph_store import publish
 from tables.ledger import Ledger
@@ -87,7 +90,7 @@ class _Execution:
         }
         return self._ledger.open_execution(
             flow_run_id,
-            document_name=request.document,
+            document_name=document_name(request.document),
             parameters=parameters,
             pid=os.getpid(),
             host=socket.gethostname(),
@@ -112,11 +115,44 @@ class _Execution:
             durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy)
             pipeline = ExtractionPipeline(durable_stages, recorder.observe)
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
-            await asyncio.to_thread(self._ledger.bind, state.id, document.id, ontology.id, extraction_id, document.name)
+            await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
             await self._publish(recorder, result.graph, state.id)
-        statistics = await asyncio.to_thread(self._ledger.complete, state.id, result.statistics)
+        statistics = await self._statistics(state, result)
+        await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
         return Extracted(state.id, document, ontology, result, statistics)
+
+    def _bind(
+        self,
+        execution_id: ExecutionId,
+        document: Document,
+        ontology: StoredOntology,
+        extraction_id: ExtractionId,
+        stages: Stages,
+    ) -> None:
+        self._ledger.bind(
+            execution_id,
+            document.id,
+            ontology.id,
+            extraction_id,
+            document_name=document.name,
+            models={"stages": list(stages.identity), "extractors": [asdict(by) for by in stages.extractors()]},
+            options=self._request.options.model_dump(mode="json"),
+        )
+
+    async def _statistics(self, state: WorkflowExecutionState, result: ExtractionResult) -> ExecutionStatistics:
+        """The graph's numbers as the pipeline has them, and the costs of all attempts, those before a crash too."""
+        spent = await asyncio.to_thread(self._ledger.statistics, state.id)
+        started = state.started_at or datetime.now(UTC)
+        return replace(
+            result.statistics,
+            model_calls=spent.model_calls,
+            cached_calls=spent.cached_calls,
+            embedding_calls=spent.embedding_calls,
+            input_tokens=spent.input_tokens,
+            output_tokens=spent.output_tokens,
+            seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
+        )
 
     async def _publish(self, recorder: ActivityRecorder, graph: KnowledgeGraph, execution_id: ExecutionId) -> None:
         policy = self._settings.retry

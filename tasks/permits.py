@@ -1,6 +1,6 @@
 """Permits under the authority of a Prefect global concurrency limit, for all processes and machines."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from prefect.concurrency.asyncio import concurrency
@@ -15,7 +15,7 @@ class GlobalPermits:
         self._limit = limit
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
+    async def permit(self) -> AsyncGenerator[None]:
         """Holds one slot of the limit for the duration of the block.
 
         Raises:

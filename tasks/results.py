@@ -25,9 +25,9 @@ class ResultStorage(WritableFileSystem):
     not answer is waited for before the write, and with it the task, fails.
     """
 
-    _block_type_name: ClassVar[str] = "Knowledge Result Storage"
-    _block_type_slug: ClassVar[str] = "knowledge-result-storage"
-    _description: ClassVar[str] = "Keeps the results of extraction stages in PostgreSQL, by organisation and content."
+    _block_type_name: ClassVar[str | None] = "Knowledge Result Storage"
+    _block_type_slug: ClassVar[str | None] = "knowledge-result-storage"
+    _description: ClassVar[str | None] = "Keeps the results of extraction stages in PostgreSQL, by organisation and content."
 
     connection: SqlAlchemyConnector
 
@@ -41,7 +41,8 @@ class ResultStorage(WritableFileSystem):
             self._database = Database(self.connection.get_engine(**_POOL))
         return self._database
 
-    def read_path(self, path: str, _sync: bool = True) -> bytes:
+    # Prefect's base class declares these two async, and calls them as sync methods when it wants to.
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The stored result record.
 
         Raises:
@@ -53,7 +54,9 @@ class ResultStorage(WritableFileSystem):
             raise NotFound("stored result", path)
         return content
 
-    def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:
+    def write_path(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, path: str, content: bytes, _sync: bool = True
+    ) -> None:
         """Stores a result record, verified. Keys name content, so what this process stored is not stored again.
 
         Raises:

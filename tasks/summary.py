@@ -50,7 +50,9 @@ def _markdown(extracted: Extracted) -> str:
     failures = extracted.result.failures
     if failures:
         lines += ["", f"## {len(failures)} items failed", ""]
-        lines += [f"- {f.stage} of chunk {f.chunk_index + 1}: {_escaped(f.message)}" for f in failures[:_SHOWN_FAILURES]]
+        lines += [
+            f"- {f.stage} of chunk {f.chunk_index + 1}: {_escaped(f.message)}" for f in failures[:_SHOWN_FAILURES]
+        ]
     return "\n".join(lines)
 
 

@@ -59,21 +59,16 @@ class ChatExtractionModel:
         found, rejections = readings.read_mentions(text, answer)
         return FoundMentions(found, self.mentions_by, usage, rejections)
 
-    async def find_entities(
-        self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology
-    ) -> FoundEntities:
+    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
         """The things that the mentions mean; without mentions nothing is asked."""
         if not mentions:
             return FoundEntities((), self.entities_by)
         prompt = load_prompt(ENTITIES_PROMPT)
         listing = [
-            {"id": n, "text": mention.text, "start": mention.span.start}
-            for n, mention in enumerate(mentions, 1)
+            {"id": n, "text": mention.text, "start": mention.span.start} for n, mention in enumerate(mentions, 1)
         ]
         question = prompt.fill(classes=_class_list(ontology), passage=text, mentions=_json_lines(listing))
-        answer, usage = await self._ask(
-            prompt, question, answers.entities_schema(ontology), answers.EntitiesAnswer
-        )
+        answer, usage = await self._ask(prompt, question, answers.entities_schema(ontology), answers.EntitiesAnswer)
         found, rejections = readings.read_entities(mentions, answer, ontology)
         return FoundEntities(found, self.entities_by, usage, rejections)
 
@@ -92,12 +87,8 @@ class ChatExtractionModel:
             {"id": f"e{n}", "name": entity.name, "types": _class_names(entity, ontology)}
             for n, entity in enumerate(entities, 1)
         ]
-        question = prompt.fill(
-            predicates=_predicate_list(ontology), passage=text, entities=_json_lines(listing)
-        )
-        answer, usage = await self._ask(
-            prompt, question, answers.relations_schema(ontology), answers.RelationsAnswer
-        )
+        question = prompt.fill(predicates=_predicate_list(ontology), passage=text, entities=_json_lines(listing))
+        answer, usage = await self._ask(prompt, question, answers.relations_schema(ontology), answers.RelationsAnswer)
         found, rejections = readings.read_relations(text, entities, answer, ontology)
         return FoundRelations(found, self.relations_by, usage, rejections)
 
@@ -152,9 +143,7 @@ def _class_names(entity: FoundEntity, ontology: Ontology) -> list[str]:
 
 
 def _predicate_list(ontology: Ontology) -> str:
-    return "\n".join(
-        f"- {item.name} ({_sides(item, ontology)}){_note(item.comment)}" for item in ontology.properties
-    )
+    return "\n".join(f"- {item.name} ({_sides(item, ontology)}){_note(item.comment)}" for item in ontology.properties)
 
 
 def _sides(item: OntologyProperty, ontology: Ontology) -> str:

@@ -1,7 +1,7 @@
 """Clients of OpenAI-compatible endpoints. SDK errors are translated here, and nowhere else."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -126,13 +126,11 @@ class OpenAIEmbeddingModel:
 
 def _sdk_client(settings: EndpointSettings) -> AsyncOpenAI:
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
-    return AsyncOpenAI(
-        base_url=settings.base_url, api_key=key, max_retries=0, timeout=settings.timeout_seconds
-    )
+    return AsyncOpenAI(base_url=settings.base_url, api_key=key, max_retries=0, timeout=settings.timeout_seconds)
 
 
 @asynccontextmanager
-async def _translated(endpoint: str) -> AsyncIterator[None]:
+async def _translated(endpoint: str) -> AsyncGenerator[None]:
     try:
         yield
     except openai.APITimeoutError as error:

@@ -69,9 +69,7 @@ def read_entities(
     groups: dict[str, list[_Group]] = defaultdict(list)
     for item in answer.entities:
         if not 1 <= item.mention_id <= len(mentions):
-            rejections.append(
-                Rejection("refers to a mention that was not listed", f"{item.mention_id} {item.name}")
-            )
+            rejections.append(Rejection("refers to a mention that was not listed", f"{item.mention_id} {item.name}"))
             continue
         classes = tuple(_classes(item, ontology, rejections))
         name = item.name.strip() or mentions[item.mention_id - 1].text

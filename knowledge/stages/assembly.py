@@ -104,8 +104,7 @@ def _nodes(found: ChunkFindings) -> list[Node]:
     for n, entity in enumerate(found.entities.entities):
         mentions = (found.mentions.mentions[index] for index in entity.mentions)
         placed = tuple(
-            NodeMention(m.span.shifted(offset), m.text, found.chunk, found.mentions.extractor)
-            for m in mentions
+            NodeMention(m.span.shifted(offset), m.text, found.chunk, found.mentions.extractor) for m in mentions
         )
         vector = (vectors.vectors[n], vectors.texts[n], vectors.model) if vectors else (None, "", "")
         nodes.append(Node(entity.name, entity.classes, placed, *vector))

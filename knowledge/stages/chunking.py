@@ -60,9 +60,7 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
     for paragraph in _paragraphs(text):
         piece = text[paragraph.start : paragraph.end]
         for start, end in sent_spans(piece):
-            sentence = (
-                _trimmed(text, Span(paragraph.start + start, paragraph.start + end)) if end > start else None
-            )
+            sentence = _trimmed(text, Span(paragraph.start + start, paragraph.start + end)) if end > start else None
             if sentence is not None:
                 spans.append(sentence)
     return tuple(spans)

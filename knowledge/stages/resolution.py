@@ -55,9 +55,7 @@ def resolve(
     """The document's graph; ids are derived from the extraction and the findings."""
     clusters = _cluster(assembly.nodes, ontology)
     entities, entity_of = _entities(assembly.nodes, clusters, extraction_id)
-    mentions = {
-        m.id: m for n, node in enumerate(assembly.nodes) for m in _mentions(node, entity_of[n], extraction_id)
-    }
+    mentions = {m.id: m for n, node in enumerate(assembly.nodes) for m in _mentions(node, entity_of[n], extraction_id)}
     relations = _relations(assembly.facts, entity_of, document, extraction_id)
     embeddings = _embeddings(assembly.nodes, clusters, entities)
     return KnowledgeGraph(
@@ -133,9 +131,7 @@ def _join_first_compatible(clusters: _Clusters, n: int, others: Sequence[int]) -
         clusters.join(n, (shared or candidates)[0])
 
 
-def _join_short_forms(
-    clusters: _Clusters, by_name: dict[str, list[int]], full_names: dict[str, set[str]]
-) -> None:
+def _join_short_forms(clusters: _Clusters, by_name: dict[str, list[int]], full_names: dict[str, set[str]]) -> None:
     """Joins each short form's nodes to the one full name, if there is exactly one to choose."""
     for short, fulls in sorted(full_names.items()):
         if len(fulls) != 1 or short in fulls:
@@ -147,14 +143,8 @@ def _join_short_forms(
                 clusters.join(n, shared[0])
 
 
-def _person_surnames(
-    by_name: dict[str, list[int]], clusters: _Clusters, ontology: Ontology
-) -> dict[str, set[str]]:
-    people = {
-        name
-        for name, nodes in by_name.items()
-        if any(_is_person(clusters.classes(n), ontology) for n in nodes)
-    }
+def _person_surnames(by_name: dict[str, list[int]], clusters: _Clusters, ontology: Ontology) -> dict[str, set[str]]:
+    people = {name for name, nodes in by_name.items() if any(_is_person(clusters.classes(n), ontology) for n in nodes)}
     surnames: dict[str, set[str]] = defaultdict(set)
     for name in people:
         words = name.split()
@@ -268,17 +258,13 @@ def _evidence(fact: Fact, relation_id: RelationId, document: Document) -> list[E
     ]
 
 
-def _embeddings(
-    nodes: Sequence[Node], clusters: list[list[int]], entities: list[Entity]
-) -> list[EntityEmbedding]:
+def _embeddings(nodes: Sequence[Node], clusters: list[list[int]], entities: list[Entity]) -> list[EntityEmbedding]:
     """Each entity's vector is that of the first node that bears its label."""
     embeddings: list[EntityEmbedding] = []
     for members, entity in zip(clusters, entities, strict=True):
         for n in sorted(members, key=lambda n: nodes[n].name != entity.label):
             vector = nodes[n].vector
             if vector is not None:
-                embeddings.append(
-                    EntityEmbedding(entity.id, nodes[n].vector_model, nodes[n].vector_text, vector)
-                )
+                embeddings.append(EntityEmbedding(entity.id, nodes[n].vector_model, nodes[n].vector_text, vector))
                 break
     return embeddings

@@ -155,9 +155,7 @@ class Stages:
             StageCall(stage, f"{chunk.index:05d}", f"{stage} {chunk.index + 1}", key, result_type, run)
         )
 
-    async def _unkept(
-        self, stage: Stage, run: Callable[[], Result], result_type: type[Result]
-    ) -> StageAnswer[Result]:
+    async def _unkept(self, stage: Stage, run: Callable[[], Result], result_type: type[Result]) -> StageAnswer[Result]:
         """Pure and quick: computed in a thread, and anew each time."""
         return await self.runner(
             StageCall(stage, "document", stage.value, (), result_type, lambda: asyncio.to_thread(run))

@@ -1,6 +1,6 @@
 """What the rules know about English: a taxonomy of nouns, countries and their adjectives, titles, suffixes.
 
-The data lies in nouns.txt, places.txt and relations.toml beside this file; `LEXICON_FILES` names them.
+The data lies in nouns.txt, places.txt, firstnames.txt and relations.toml beside this file; `LEXICON_FILES` names them.
 """
 
 from dataclasses import dataclass
@@ -9,27 +9,20 @@ from importlib.resources import files
 
 from knowledge.ids import digest_of
 
-LEXICON_FILES = ("nouns.txt", "places.txt", "relations.toml")
+LEXICON_FILES = ("nouns.txt", "places.txt", "firstnames.txt", "relations.toml")
 
 TITLES = frozenset(
-    "mr mrs ms miss dr prof professor sir lady lord dame president king queen prince princess emperor empress pope "
-    "saint st general colonel captain major lieutenant sergeant admiral commander senator governor mayor minister "
-    "chancellor judge justice rev reverend father brother sister bishop archbishop cardinal duke duchess baron count "
-    "countess earl sheikh sultan tsar detective inspector officer secretary representative congressman chairman "
-    "premier director coach uncle aunt madame monsieur herr".split()
+    ["mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "lady", "lord", "dame", "president", "king", "queen", "prince", "princess", "emperor", "empress", "pope", "saint", "st", "general", "colonel", "captain", "major", "lieutenant", "sergeant", "admiral", "commander", "senator", "governor", "mayor", "minister", "chancellor", "judge", "justice", "rev", "reverend", "father", "brother", "sister", "bishop", "archbishop", "cardinal", "duke", "duchess", "baron", "count", "countess", "earl", "sheikh", "sultan", "tsar", "detective", "inspector", "officer", "secretary", "representative", "congressman", "chairman", "premier", "director", "coach", "uncle", "aunt", "madame", "monsieur", "herr"]
 )
-NAME_SUFFIXES = frozenset("jr jr. sr sr. ii iii iv phd ph.d. md m.d.".split())
+NAME_SUFFIXES = frozenset(["jr", "jr.", "sr", "sr.", "ii", "iii", "iv", "phd", "ph.d.", "md", "m.d."])
 ORGANIZATION_SUFFIXES = frozenset(
-    "inc inc. incorporated corp corp. corporation co co. company ltd ltd. limited llc plc gmbh ag s.a. sa nv n.v. "
-    "ab oy group holdings".split()
+    ["inc", "inc.", "incorporated", "corp", "corp.", "corporation", "co", "co.", "company", "ltd", "ltd.", "limited", "llc", "plc", "gmbh", "ag", "s.a.", "sa", "nv", "n.v.", "ab", "oy", "group", "holdings"]
 )
 # Modifiers with which a thing is not, or not yet, or not quite what its noun says.
 DENYING_MODIFIERS = frozenset(
-    "former ex vice deputy assistant associate proposed alleged potential future would-be honorary aspiring "
-    "fictional unofficial failed so-called supposed possible planned prospective rejected false putative "
-    "interim self-proclaimed".split()
+    ["former", "ex", "vice", "deputy", "assistant", "associate", "proposed", "alleged", "potential", "future", "would-be", "honorary", "aspiring", "fictional", "unofficial", "failed", "so-called", "supposed", "possible", "planned", "prospective", "rejected", "false", "putative", "interim", "self-proclaimed"]
 )
-DOUBTING_WORDS = frozenset("may might would could should can".split())
+DOUBTING_WORDS = frozenset(["may", "might", "would", "could", "should", "can"])
 # spaCy's labels (OntoNotes 5) as nouns of the taxonomy; the others are values, not things.
 LABEL_KINDS = {
     "PERSON": "person",
@@ -45,7 +38,7 @@ LABEL_KINDS = {
     "LAW": "law",
 }
 VALUE_LABELS = frozenset({"DATE", "TIME", "PERCENT", "MONEY", "QUANTITY", "ORDINAL", "CARDINAL"})
-CATCH_ALL_LABELS = frozenset("thing entity miscellaneous other misc object resource concept item".split())
+CATCH_ALL_LABELS = frozenset(["thing", "entity", "miscellaneous", "other", "misc", "object", "resource", "concept", "item"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +144,13 @@ def _countries() -> list[tuple[str, list[str], list[str]]]:
         adjectives, _, aliases = rest.partition("|")
         rows.append((name.strip(), _listed(adjectives), _listed(aliases)))
     return rows
+
+
+@cache
+def given_names() -> dict[str, str]:
+    """Given names as they are written, each with the pronoun (`he` or `she`) that goes with it."""
+    lines = (line.partition(":") for line in _lines("firstnames.txt"))
+    return {name: pronoun for pronoun, _, names in lines for name in names.split()}
 
 
 def _listed(text: str) -> list[str]:

@@ -1,0 +1,103 @@
+"""The console script `knowledge`. What is slow to import is imported by the command that needs it."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from knowledge.errors import ConfigurationError, KnowledgeError
+from knowledge.settings import Settings
+
+app = typer.Typer(
+    help="Durable knowledge extraction: documents in, an evidenced knowledge graph out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_error_console = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except KnowledgeError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        ConfigurationError: a variable does not hold what it must.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_problems(error))) from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [
+        f"KNOWLEDGE_{'__'.join(str(place) for place in problem['loc']).upper()}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def report(message: str) -> None:
+    """Tell a person what is going on; on stderr, so that stdout holds results only."""
+    _error_console.print(message, style="dim", highlight=False, markup=False)
+
+
+@app.command()
+def up() -> None:
+    """Run the local stack in the foreground: PostgreSQL, Prefect server and worker. Ctrl-C stops it."""
+    from deployments.stack import RunningStack, run_stack
+
+    def on_ready(stack: RunningStack) -> None:
+        if not stack.started_here:
+            report("the stack is running already")
+        report(f"Prefect's UI: {stack.ui_url}   To point Prefect's own commands at it:")
+        print(f"export PREFECT_API_URL={stack.api_url}", flush=True)
+
+    run_stack(load_settings(), report, on_ready)
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack, whatever is left of it."""
+    from deployments.stack import stop_stack
+
+    report("stopped" if stop_stack(load_settings()) else "nothing was running")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Show which parts run, with their pids, and the flow runs that are not finished."""
+    from deployments.status import stack_status
+
+    current = stack_status(load_settings())
+    if as_json:
+        print(json.dumps(current.as_json()))
+        return
+    console = Console()
+    for name, pid in (
+        ("PostgreSQL", current.postgres.pid),
+        ("Prefect server", current.server.pid),
+        ("worker", current.worker.pid),
+        ("recovery", current.recovery.pid),
+    ):
+        console.print(f"{name:15} {'-' if pid is None else pid}", highlight=False)
+    console.print(f"{'API':15} {current.server.url or '-'}", highlight=False)
+    for run in current.flow_runs:
+        console.print(f"{run.execution_id}  {run.status}  pid {run.pid or '-'}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

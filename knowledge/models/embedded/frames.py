@@ -1,0 +1,263 @@
+"""Frames: what a sentence says, as a word (verb or relational noun) and the tokens that fill its slots.
+
+Slots are `subj`, `obj` (of the active verb, whatever the voice), `obj2`, prepositions, and `date` and `number`
+for values that stand with the word. Of a noun, `subj` is what is called it and `of` whose it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from knowledge.models.embedded.lexicon import DENYING_MODIFIERS, DOUBTING_WORDS
+from knowledge.models.embedded.parsing import Parse, Token
+
+_CLAUSE_SUBJECTS = ("nsubj", "nsubjpass")
+_LINKING = frozenset({"be", "become", "remain"})
+_HAVING = frozenset({"have", "possess", "boast"})
+_CALLING = frozenset({"appoint", "elect", "name", "serve", "act", "know", "crown", "work", "choose", "regard"})
+_NOT_IN_FRAMES = frozenset({"if", "whether", "unless"})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A word in its sentence; slots hold token indexes. `certainty` is between 0 and 1, by the kind of rule."""
+
+    lemma: str
+    modifiers: frozenset[str]
+    slots: dict[str, tuple[int, ...]] = field(hash=False)
+    sentence: int
+    certainty: float
+
+
+def find_frames(parse: Parse) -> Iterator[Frame]:
+    """The frames of a passage, in order; questions, conditions, denials and doubts give none."""
+    for sentence in parse.sentences:
+        if parse.text[sentence.span.end - 1] == "?":
+            continue
+        for index in range(sentence.first, sentence.last):
+            token = parse.tokens[index]
+            if token.pos in {"VERB", "AUX"} and not _is_doubtful(parse, index):
+                yield from _of_verb(parse, token)
+            elif token.pos in {"NOUN", "PROPN"}:
+                yield from _of_noun(parse, token)
+
+
+def conjuncts(parse: Parse, index: int) -> list[int]:
+    """The token and those coordinated with it."""
+    found = [index]
+    for child in parse.dependents(index, "conj"):
+        if parse.tokens[child].pos in {"NOUN", "PROPN", "PRON", "NUM", "ADJ", "X"}:
+            found.extend(conjuncts(parse, child))
+    return found
+
+
+def _is_doubtful(parse: Parse, index: int) -> bool:
+    for child in parse.children[index]:
+        token = parse.tokens[child]
+        if token.dep == "neg" or (token.dep == "aux" and token.lemma in DOUBTING_WORDS):
+            return True
+        if token.dep in {"mark", "advmod"} and token.lemma in _NOT_IN_FRAMES | {"never", "allegedly", "reportedly"}:
+            return True
+    token = parse.tokens[index]
+    if token.dep in {"conj", "xcomp"} and token.head != index:
+        return _is_doubtful(parse, token.head)
+    if token.dep == "xcomp":
+        return True
+    return False
+
+
+def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
+    passive = _is_passive(parse, verb)
+    slots: dict[str, list[int]] = {}
+    subjects = _subjects(parse, verb)
+    _put(parse, slots, "obj" if passive else "subj", subjects)
+    datives = parse.dependents(verb.index, "dative")
+    for child in parse.dependents(verb.index, "dobj"):
+        _put(parse, slots, "obj2" if datives or passive else "obj", [child])
+    for child in datives:
+        if parse.tokens[child].pos == "ADP":
+            _put(parse, slots, "to", parse.dependents(child, "pobj"))
+        else:
+            _put(parse, slots, "obj", [child])
+    for child in parse.dependents(verb.index, "agent"):
+        _put(parse, slots, "subj", parse.dependents(child, "pobj"))
+    _prepositions(parse, slots, verb.index, depth=2)
+    _times(parse, slots, verb.index)
+    certainty = 0.9 if verb.dep == "ROOT" else 0.85
+    frozen = {slot: tuple(fillers) for slot, fillers in slots.items()}
+    yield Frame(verb.lemma, frozenset(), frozen, verb.sentence, certainty)
+    for child in parse.dependents(verb.index, "dobj"):
+        noun = parse.tokens[child]
+        if noun.pos == "NOUN":
+            yield Frame(f"{verb.lemma}_{noun.lemma}", frozenset(), _merged(parse, frozen, child), verb.sentence, certainty)
+    yield from _linked(parse, verb, subjects, frozen)
+
+
+def _is_passive(parse: Parse, verb: Token) -> bool:
+    if parse.dependents(verb.index, "nsubjpass", "auxpass", "agent"):
+        return True
+    if verb.tag == "VBN" and verb.dep in {"acl", "advcl", "relcl"}:
+        return not parse.dependents(verb.index, "aux", "dobj")
+    if verb.dep == "conj" and verb.tag == "VBN" and not parse.dependents(verb.index, *_CLAUSE_SUBJECTS, "aux"):
+        head = parse.tokens[verb.head]
+        return head.pos in {"VERB", "AUX"} and head.tag == "VBN" and _is_passive(parse, head)
+    return False
+
+
+def _subjects(parse: Parse, verb: Token) -> list[int]:
+    """The subjects of a verb, borrowed from the clause it depends on when it has none of its own."""
+    own = parse.dependents(verb.index, *_CLAUSE_SUBJECTS)
+    head = parse.tokens[verb.head]
+    if own:
+        relative = parse.tokens[own[0]].tag in {"WDT", "WP"}
+        return [_antecedent(parse, verb)] if relative and verb.dep == "relcl" else own
+    if verb.dep in {"acl", "relcl"} and head.pos in {"NOUN", "PROPN", "PRON"}:
+        return [head.index] if verb.dep == "acl" and verb.tag in {"VBN", "VBG"} else []
+    if verb.dep in {"conj", "advcl", "xcomp"} and head.pos in {"VERB", "AUX"} and head.index != verb.index:
+        if verb.dep == "advcl" and parse.dependents(verb.index, "mark"):
+            return []
+        return _subjects(parse, head)
+    return []
+
+
+def _antecedent(parse: Parse, verb: Token) -> int:
+    return verb.head
+
+
+def _put(parse: Parse, slots: dict[str, list[int]], slot: str, fillers: list[int]) -> None:
+    for filler in fillers:
+        for index in conjuncts(parse, filler):
+            if index not in slots.setdefault(slot, []):
+                slots[slot].append(index)
+
+
+def _prepositions(parse: Parse, slots: dict[str, list[int]], index: int, *, depth: int) -> None:
+    """Fills a slot for each preposition on the word, and on the prepositions' own ("from A in B")."""
+    for child in parse.dependents(index, "prep", "agent"):
+        slot = parse.tokens[child].lemma
+        for filler in parse.dependents(child, "pobj", "pcomp"):
+            if parse.tokens[filler].pos != "VERB":
+                _put(parse, slots, slot, [filler])
+        if depth > 1:
+            _prepositions(parse, slots, child, depth=depth - 1)
+        if parse.dependents(child, "conj"):
+            for other in parse.dependents(child, "conj"):
+                _put(parse, slots, parse.tokens[other].lemma, parse.dependents(other, "pobj"))
+
+
+def _times(parse: Parse, slots: dict[str, list[int]], index: int) -> None:
+    """Fills `date` with the tokens on which a date may stand; whether it is one is for the reader of the frame."""
+    for child in parse.dependents(index, "npadvmod"):
+        _put(parse, slots, "date", [child])
+    for preposition in ("in", "on", "at", "since"):
+        for filler in slots.get(preposition, []):
+            slots.setdefault("date", []).append(filler)
+
+
+def _merged(parse: Parse, slots: dict[str, tuple[int, ...]], noun: int) -> dict[str, tuple[int, ...]]:
+    """A verb's slots together with the prepositions on its object: "earned a degree from X"."""
+    found = {slot: list(fillers) for slot, fillers in slots.items()}
+    _prepositions(parse, found, noun, depth=1)
+    return {slot: tuple(fillers) for slot, fillers in found.items()}
+
+
+def _linked(
+    parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tuple[int, ...]]
+) -> Iterator[Frame]:
+    """Frames of the nouns that a clause calls its subject ("is the capital of"), or says that it has."""
+    if verb.lemma in _LINKING:
+        names = [i for c in parse.dependents(verb.index, "attr", "oprd") for i in conjuncts(parse, c)]
+        for name in names:
+            yield from _noun_frames(parse, name, _spread(parse, subjects), 0.9)
+        for subject in subjects:
+            yield from _noun_frames(parse, subject, tuple(names), 0.85)
+        for child in parse.dependents(verb.index, "acomp", "advmod"):
+            yield _adjective(parse, verb, child, _spread(parse, subjects))
+    if verb.lemma in _CALLING:
+        for child in [*parse.dependents(verb.index, "oprd"), *slots.get("as", ())]:
+            called = slots.get("obj") or slots.get("subj") or ()
+            yield from _noun_frames(parse, child, called, 0.85)
+    if verb.lemma in _HAVING:
+        for noun in slots.get("obj", ()):
+            yield from _had(parse, noun, _spread(parse, subjects), verb.sentence)
+
+
+def _spread(parse: Parse, indexes: list[int]) -> tuple[int, ...]:
+    return tuple(i for index in indexes for i in conjuncts(parse, index))
+
+
+def _adjective(parse: Parse, verb: Token, index: int, subjects: tuple[int, ...]) -> Frame:
+    """"X is 324 metres tall": the adjective with its measure as `number`."""
+    slots: dict[str, list[int]] = {"subj": list(subjects)}
+    _put(parse, slots, "number", parse.dependents(index, "npadvmod", "nummod"))
+    _prepositions(parse, slots, index, depth=1)
+    return Frame(parse.tokens[index].lemma, frozenset(), {s: tuple(f) for s, f in slots.items()}, verb.sentence, 0.85)
+
+
+def _had(parse: Parse, noun: int, owners: tuple[int, ...], sentence: int) -> Iterator[Frame]:
+    """"X has a population of 5": whose it is comes from the clause, what it is from the noun's own "of"."""
+    slots: dict[str, list[int]] = {}
+    _prepositions(parse, slots, noun, depth=1)
+    values = slots.get("of", [])
+    found = {"of": owners, "subj": tuple(values)}
+    yield Frame(parse.tokens[noun].lemma, modifiers(parse, noun), found, sentence, 0.85)
+
+
+def _of_noun(parse: Parse, noun: Token) -> Iterator[Frame]:
+    """Frames of a noun in apposition, and of one that stands with an owner and a value."""
+    if noun.dep == "appos" and noun.head != noun.index:
+        if noun.pos == "NOUN":
+            for name in conjuncts(parse, noun.index):
+                yield from _noun_frames(parse, name, (noun.head,), 0.85)
+        head = parse.tokens[noun.head]
+        if head.pos == "NOUN":
+            yield from _noun_frames(parse, head.index, tuple(conjuncts(parse, noun.index)), 0.85)
+    if noun.pos == "PROPN":
+        for child in parse.dependents(noun.index, "compound", "nmod"):
+            if parse.tokens[child].pos == "NOUN" and parse.dependents(noun.index, "poss"):
+                yield from _possessed(parse, noun, child)
+    if noun.dep == "pobj" and parse.tokens[noun.head].lemma == "with":
+        yield from _accompanying(parse, noun)
+
+
+def _possessed(parse: Parse, name: Token, noun: int) -> Iterator[Frame]:
+    """"Toyota's president Akio Toyoda"."""
+    owners = tuple(i for o in parse.dependents(name.index, "poss") for i in conjuncts(parse, o))
+    found = {"of": owners, "subj": tuple(conjuncts(parse, name.index))}
+    yield Frame(parse.tokens[noun].lemma, frozenset(), found, name.sentence, 0.8)
+
+
+def _accompanying(parse: Parse, noun: Token) -> Iterator[Frame]:
+    """"X, with a population of 5,": the noun belongs to what "with" stands on, or to that clause's subject."""
+    holder = parse.tokens[parse.tokens[noun.head].head]
+    owners = [holder.index] if holder.pos in {"NOUN", "PROPN"} else _subjects(parse, holder)
+    for index in conjuncts(parse, noun.index):
+        if owners:
+            yield from _had(parse, index, _spread(parse, owners), noun.sentence)
+
+
+def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: float) -> Iterator[Frame]:
+    """The frame of a noun that something is called, unless its modifiers deny it."""
+    token = parse.tokens[noun]
+    found = modifiers(parse, noun)
+    if token.pos not in {"NOUN", "PROPN"} or found & DENYING_MODIFIERS or not called:
+        return
+    slots: dict[str, list[int]] = {"subj": list(called)}
+    _prepositions(parse, slots, noun, depth=2)
+    for owner in parse.dependents(noun, "poss"):
+        _put(parse, slots, "of", [owner])
+    yield Frame(token.lemma, found, {s: tuple(f) for s, f in slots.items()}, token.sentence, certainty)
+
+
+def modifiers(parse: Parse, noun: int) -> frozenset[str]:
+    """The lemmas that narrow a noun: adjectives, compounds, and a common noun after "of" ("place of birth")."""
+    found = {
+        parse.tokens[i].lemma
+        for i in parse.dependents(noun, "amod", "compound", "nmod")
+        if parse.tokens[i].pos != "PUNCT"
+    }
+    for child in parse.dependents(noun, "prep"):
+        if parse.tokens[child].lemma == "of":
+            found.update(
+                parse.tokens[i].lemma for i in parse.dependents(child, "pobj") if parse.tokens[i].pos == "NOUN"
+            )
+    return frozenset(found)

@@ -1,0 +1,134 @@
+"""What a passage says about the things it names: the nouns that each one is called."""
+
+from dataclasses import dataclass
+
+from knowledge.models.embedded.lexicon import (
+    DENYING_MODIFIERS,
+    LABEL_KINDS,
+    ORGANIZATION_SUFFIXES,
+    countries,
+    given_names,
+    taxonomy,
+)
+from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
+
+_LEADING_HEADS = frozenset("lake mount river cape fort gulf bay strait isle port loch".split())
+_OF_HEADS = frozenset(
+    "university college museum bank ministry department battle treaty republic kingdom house city academy institute "
+    "order gulf bay isle church council bureau office school siege district state province".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`nouns` describe a thing, in lower case; `told` are those that the text itself says, in order."""
+
+    told: tuple[str, ...]
+    nouns: frozenset[str]
+    pronoun: str = ""
+
+    def is_a(self, noun: str) -> float:
+        """How well the thing can be a `noun` (see Taxonomy.relation)."""
+        return taxonomy().relation(self.nouns, noun)
+
+
+def profile_of(parse: Parse, spans: tuple[NamedSpan, ...]) -> Profile:
+    """The profile of a thing from its mentions; what the text calls it counts before the recogniser's label."""
+    told: dict[str, None] = {}
+    names: dict[str, None] = {}
+    for span in spans:
+        head = parse.head_of(span.first, span.last)
+        told.update(dict.fromkeys(_descriptions(parse, head, span)))
+        names.update(dict.fromkeys(_from_name(parse, span)))
+    labels = [LABEL_KINDS[s.label] for s in spans if s.label in LABEL_KINDS]
+    if labels:
+        common = max(labels, key=lambda kind: (labels.count(kind), -labels.index(kind)))
+        known = [noun for noun in (*told, *names) if taxonomy().find(noun)]
+        clashes = known and not any(_agree(noun, common) for noun in known)
+        labels = [] if clashes else [common]
+    if told and names:
+        names = {n: None for n in names if any(_agree(n, t) or not taxonomy().find(t) for t in told)}
+    nouns = frozenset([*told, *names, *labels])
+    return Profile((*told, *names), nouns, _pronoun(parse, spans, nouns))
+
+
+def _agree(noun: str, other: str) -> bool:
+    known = taxonomy()
+    return known.relation(frozenset({noun}), other) > 0 or known.relation(frozenset({other}), noun) > 0
+
+
+def _descriptions(parse: Parse, head: int, span: NamedSpan) -> list[str]:
+    """The nouns in apposition to a name, before it, or that a clause of being calls it."""
+    token = parse.tokens[head]
+    found = [n for c in parse.dependents(head, "appos") for n in _called(parse, c)]
+    if token.dep == "appos" and parse.tokens[token.head].pos == "NOUN":
+        found.extend(_called(parse, token.head))
+    for child in parse.dependents(head, "compound", "nmod"):
+        word = parse.tokens[child]
+        if word.pos == "NOUN" and child < span.first and word.text.islower():
+            found.extend(_called(parse, child))
+    verb = parse.tokens[token.head]
+    if token.dep == "nsubj" and verb.lemma in {"be", "become"} and not parse.dependents(verb.index, "neg"):
+        attributes = [i for i in parse.dependents(verb.index, "attr") if parse.tokens[i].pos == "NOUN"]
+        found.extend(noun for i in attributes if not _is_question(parse, verb) for noun in _called(parse, i))
+    if token.dep == "pobj" and parse.tokens[token.head].lemma == "of":
+        owner = parse.tokens[parse.tokens[token.head].head]
+        if owner.pos == "NOUN" and owner.lemma in {"city", "town", "village", "state", "province", "island", "county"}:
+            found.append(owner.lemma)
+    return found
+
+
+def _is_question(parse: Parse, verb: Token) -> bool:
+    sentence = parse.sentences[verb.sentence]
+    return parse.text[sentence.span.end - 1] == "?"
+
+
+def _called(parse: Parse, index: int) -> list[str]:
+    """The noun phrase (compounds and head, in lemmas) at a token and those coordinated with it."""
+    token = parse.tokens[index]
+    if token.pos != "NOUN":
+        return []
+    before = [parse.tokens[i] for i in parse.dependents(index, "compound", "amod", "nmod")]
+    if {t.lemma for t in before} & DENYING_MODIFIERS:
+        return []
+    words = [t.lemma for t in before if t.pos in {"NOUN", "ADJ"} and t.text.islower()]
+    found = [" ".join([*words, token.lemma])]
+    for child in parse.dependents(index, "conj"):
+        found.extend(_called(parse, child))
+    return found
+
+
+def _from_name(parse: Parse, span: NamedSpan) -> list[str]:
+    """The nouns within a name that say what it names: "University of X", "Nobel Prize", "Lake X"."""
+    words = [parse.tokens[i].text.lower() for i in range(span.first, span.last)]
+    text = " ".join(words)
+    if text in countries() or (words[0] == "the" and " ".join(words[1:]) in countries()):
+        return ["country"]
+    if span.label == "PERSON" or len(words) < 2:
+        return []
+    if words[-1] in ORGANIZATION_SUFFIXES:
+        return ["company"]
+    head = words[: words.index("of")] if "of" in words[1:] and words[words.index("of") - 1] in _OF_HEADS else words
+    for joint in ("in", "for", "at", "of"):
+        if joint in head[1:]:
+            head = head[: head.index(joint)]
+    if words[0] in _LEADING_HEADS and head is words:
+        return [words[0]]
+    noun = " ".join(head[-2:])
+    return [noun] if taxonomy().find(noun) and span.label != "WORK_OF_ART" or _is_award(noun) else []
+
+
+def _is_award(noun: str) -> bool:
+    return "award" in taxonomy().broader_than(noun)
+
+
+def _pronoun(parse: Parse, spans: tuple[NamedSpan, ...], nouns: frozenset[str]) -> str:
+    """`he` or `she` when a title, a given name or a noun tells, `it` for what is no person, else empty."""
+    if nouns & {"actress", "woman", "queen", "empress", "wife", "mother", "daughter", "sister", "princess", "nun"}:
+        return "she"
+    for span in spans:
+        found = given_names().get(parse.tokens[span.first].text)
+        if found is not None:
+            return found
+    fits = taxonomy().relation(nouns, "person")
+    return "" if fits > 0 else "it"

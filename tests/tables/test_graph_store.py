@@ -1,0 +1,107 @@
+"""Published graphs: read back equal, and published again without a change."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from knowledge.domain import EntityEmbedding, ExecutionStatistics, ExecutionStatus, KnowledgeGraph
+from knowledge.errors import NotFound
+from knowledge.ids import DocumentId, ExecutionId, FlowRunId, OrganizationId
+from tables.graph_store import latest_extractions, load_graph, publish
+from tables.ledger import Ledger
+from tables.session import Database
+
+
+def test_a_published_graph_is_read_back_equal(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """What people read out of PostgreSQL is what the extraction found, evidence order and provenance included."""
+    publish(database, organization_id, graph, ExecutionId.new())
+    assert load_graph(database, organization_id, graph.extraction_id) == graph
+
+
+def test_publishing_again_changes_nothing(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """A resumed run publishes a second time; rows keep their version and the execution that made them."""
+    first = ExecutionId.new()
+    assert publish(database, organization_id, graph, first) == 2 + 3 + 2 + 3 + 2
+    assert publish(database, organization_id, graph, ExecutionId.new()) == 0
+    with database.org_session(organization_id) as session:
+        rows = session.execute(text("SELECT DISTINCT source, version FROM knowledge.mention")).all()
+    assert rows == [(first, 1)]
+
+
+def test_rows_that_the_extraction_no_longer_has_are_removed(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """A second extraction that finds less, or other labels, leaves no ghosts of the first."""
+    publish(database, organization_id, graph, ExecutionId.new())
+    entities = tuple(replace(entity, label=entity.label.upper()) for entity in graph.entities)
+    less = replace(graph, entities=entities, relations=graph.relations[:1], mentions=(), embeddings=())
+    publish(database, organization_id, less, ExecutionId.new())
+    assert load_graph(database, organization_id, graph.extraction_id) == less
+    nothing = replace(less, entities=(), relations=())
+    publish(database, organization_id, nothing, ExecutionId.new())
+    assert load_graph(database, organization_id, graph.extraction_id) == nothing
+
+
+def test_a_graph_that_cannot_be_written_whole_is_not_written_at_all(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """Readers never see half a graph: the last table's failure undoes the first table's rows."""
+    bad = EntityEmbedding(graph.entities[0].id, "minilm", "no vector", ())
+    with pytest.raises(Exception, match="at least 1 dimension"):
+        publish(database, organization_id, replace(graph, embeddings=(bad,)), ExecutionId.new())
+    with pytest.raises(NotFound):
+        load_graph(database, organization_id, graph.extraction_id)
+
+
+def test_vectors_are_kept_as_four_byte_floats(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """pgvector's precision is the one difference between a published graph and the one read back."""
+    vector = replace(graph.embeddings[0], vector=(0.1, 0.7))
+    rough = replace(graph, embeddings=(vector,))
+    publish(database, organization_id, rough, ExecutionId.new())
+    (found,) = load_graph(database, organization_id, rough.extraction_id).embeddings
+    assert found.vector == pytest.approx((0.1, 0.7), rel=1e-7)
+    assert publish(database, organization_id, rough, ExecutionId.new()) == 0
+
+
+def test_a_graph_of_a_document_that_is_not_stored_is_refused(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """A graph without its document has no evidence to show."""
+    orphan = replace(graph, document_id=DocumentId.derive("other"))
+    with pytest.raises(NotFound, match="document"):
+        publish(database, organization_id, orphan, ExecutionId.new())
+
+
+def test_other_organisations_do_not_find_the_graph(
+    database: Database, graph: KnowledgeGraph, organization_id: OrganizationId
+) -> None:
+    """An extraction's id is no key to it."""
+    publish(database, organization_id, graph, ExecutionId.new())
+    with pytest.raises(NotFound):
+        load_graph(database, OrganizationId("stranger"), graph.extraction_id)
+
+
+def test_the_latest_extraction_is_that_of_the_last_completed_execution(
+    database: Database,
+    organization_id: OrganizationId,
+    graph: KnowledgeGraph,
+    flow_run_id: Callable[[], FlowRunId],
+) -> None:
+    """An export without an execution named takes, for each document and ontology, what was completed last."""
+    ledger = Ledger(database, organization_id)
+    opened: list[ExecutionId] = []
+    for status in (ExecutionStatus.COMPLETED, ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
+        run = ledger.open_execution(flow_run_id(), document_name="ada", parameters={}, pid=1, host="h")
+        ledger.bind(run.id, graph.document_id, graph.ontology_id, graph.extraction_id)
+        ledger.close_execution(run.id, status, None, ExecutionStatistics())
+        opened.append(run.id)
+    (latest,) = latest_extractions(database, organization_id)
+    assert (latest.execution_id, latest.extraction_id) == (opened[1], graph.extraction_id)
