@@ -2,6 +2,8 @@
 
 import json
 import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +20,16 @@ app = typer.Typer(
     add_completion=False,
 )
 _error_console = Console(stderr=True)
+
+
+class ExportFormat(StrEnum):
+    """The formats of `knowledge export`."""
+
+    TTL = "ttl"
+    TRIG = "trig"
+    NQ = "nq"
+    JSONLD = "jsonld"
+    JSONL = "jsonl"
 
 
 def main() -> None:
@@ -97,6 +109,77 @@ def status(
     console.print(f"{'API':15} {current.server.url or '-'}", highlight=False)
     for run in current.flow_runs:
         console.print(f"{run.execution_id}  {run.status}  pid {run.pid or '-'}", highlight=False)
+
+
+Organization = Annotated[str, typer.Option(help="Whose documents and graph: a slug such as `acme`.")]
+Out = Annotated[Path | None, typer.Option(help="Where the graph's files go; KNOWLEDGE_HOME/exports by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave a stack that was started for this command running.")]
+
+
+@app.command()
+def run(
+    documents: Annotated[list[Path], typer.Argument(help="UTF-8 text files.", show_default=False)],
+    ontology: Annotated[Path, typer.Option(help="An OWL or RDFS file: Turtle, RDF/XML, N-Triples or JSON-LD.")],
+    organization: Organization = "default",
+    out: Out = None,
+    as_json: AsJson = False,
+    keep: Keep = False,
+) -> None:
+    """Extract documents into graphs: submits `extraction/default` for each, watches, and writes the files."""
+    _run(documents, ontology, organization, out, as_json=as_json, keep=keep)
+
+
+@app.command()
+def demo(organization: Organization = "default", out: Out = None, as_json: AsJson = False, keep: Keep = False) -> None:
+    """Extract the example documents that come with the project."""
+    examples = _examples()
+    documents = sorted(examples.glob("*.txt"))
+    _run(documents, examples / "science.ttl", organization, out, as_json=as_json, keep=keep)
+
+
+def _run(
+    documents: list[Path], ontology: Path, organization: str, out: Path | None, *, as_json: bool, keep: bool
+) -> None:
+    from deployments.display import print_report, progress_display
+    from deployments.run import run_documents
+    from deployments.submission import RunRequest
+    from knowledge.pipeline import ExtractionOptions
+
+    request = RunRequest(tuple(documents), ontology, organization, ExtractionOptions())
+    with progress_display() as show:
+        finished = run_documents(load_settings(), request, out, keep=keep, tell=report, show=show)
+    if as_json:
+        print(json.dumps(finished.as_json(), ensure_ascii=False))
+    else:
+        print_report(finished)
+    if not finished.succeeded:
+        for item in finished.delivered:
+            if item.error is not None:
+                print(f"error: {item.error}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _examples() -> Path:
+    packaged = Path(__file__).parent / "examples"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "examples"
+
+
+@app.command()
+def export(
+    output_format: Annotated[ExportFormat, typer.Option("--format", help="How the graph is written.")],
+    organization: Organization = "default",
+    execution: Annotated[
+        str | None, typer.Option(help="One execution's graph; the latest of each document otherwise.")
+    ] = None,
+) -> None:
+    """Write an organisation's graph to stdout."""
+    from deployments.graph_export import export_graph
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    chosen = None if execution is None else ExecutionId(execution)
+    for piece in export_graph(load_settings(), OrganizationId(organization), chosen, output_format.value):
+        sys.stdout.buffer.write(piece)
 
 
 if __name__ == "__main__":

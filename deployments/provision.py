@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.database_urls import is_socket_url
 from deployments.parts import WORK_POOL
+from tasks.results import RESULTS_BLOCK, ResultStorage
 
 EMBEDDING_LIMIT = "embedding"
 EMBEDDING_SLOTS = 5
@@ -80,6 +81,7 @@ async def provision(client: PrefectClient, *, database_url: str, is_database_giv
     await ensure_work_pool(client)
     await ensure_embedding_limit(client)
     await ensure_database_block(client, database_url, is_given=is_database_given)
+    await ensure_results_block(client)
     file = read_prefect_file()
     for entry in file.deployments:
         await register_deployment(client, entry, file.pull)
@@ -122,6 +124,12 @@ async def ensure_database_block(client: PrefectClient, database_url: str, *, is_
         return
     block = SqlAlchemyConnector(connection_info=database_url)
     await _save(block, DATABASE_BLOCK, client)
+
+
+async def ensure_results_block(client: PrefectClient) -> None:
+    """The block that keeps stage results, in whatever database the database block names."""
+    connection = await SqlAlchemyConnector.aload(DATABASE_BLOCK, client=client)
+    await _save(ResultStorage(connection=connection), RESULTS_BLOCK, client)
 
 
 async def _database_block_url(client: PrefectClient) -> str | None:

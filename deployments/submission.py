@@ -63,16 +63,16 @@ class Submitter:
             ontology = await asyncio.to_thread(inputs.store_ontology, data, request.ontology.name)
         except InputRefused as error:
             return tuple([await self._refuse(organization_id, path, error) for path in request.documents])
-        return tuple([await self._submit(path, inputs, organization_id, ontology, request) for path in request.documents])
+        return tuple([await self._submit(path, inputs, ontology, request) for path in request.documents])
 
     async def _submit(
         self,
         path: Path,
         inputs: Inputs,
-        organization_id: OrganizationId,
         ontology: StoredOntology,
         request: RunRequest,
     ) -> Submitted:
+        organization_id = inputs.organization_id
         try:
             data = read_file(path, str(path), self._settings.documents.max_bytes)
             document = await asyncio.to_thread(inputs.store_document, data, document_name(str(path)), str(path))

@@ -6,7 +6,8 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from knowledge.ids import FlowRunId, OrganizationId
+from knowledge.documents import document_name
+from knowledge.ids import DocumentId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions
 from knowledge.settings import Settings
 from tasks.execution import ExtractionRequest, execute
@@ -15,7 +16,14 @@ from tasks.summary import publish_summary, summary_of
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 
 
-@flow(name="extraction", flow_run_name="{organization}: {document}", validate_parameters=True)
+def name_run() -> str:
+    """The run's name for people: as submitted, or after the file for a run started with a path or URL."""
+    document = str(flow_run.get_parameters()["document"])
+    given = flow_run.get_name() or document
+    return given if document.startswith(f"{DocumentId.prefix}_") else document_name(document)
+
+
+@flow(name="extraction", flow_run_name=name_run, validate_parameters=True)
 async def extraction(
     document: Annotated[
         str,

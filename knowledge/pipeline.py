@@ -86,9 +86,9 @@ class _Run:
 
     usage: Usage = field(default_factory=Usage)
     cached_calls: int = 0
-    failures: list[ItemFailure] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
-    completed: Counter[Stage] = field(default_factory=Counter)
+    failures: list[ItemFailure] = field(default_factory=list[ItemFailure])
+    rejections: list[Rejection] = field(default_factory=list[Rejection])
+    completed: Counter[Stage] = field(default_factory=Counter[Stage])
 
 
 class ExtractionPipeline:

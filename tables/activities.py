@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import ColumnElement, CursorResult, and_, func, not_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -114,42 +114,49 @@ def interrupt(session: Session, organization_id: OrganizationId, execution_id: E
 def totals(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> ExecutionStatistics:
     """What the attempts add up to.
 
-    Calls and tokens are those of attempts that asked a model. `cached_calls` are the chat model's calls behind
-    the answers that this execution only read; an answer that it asked for itself, and read again after a
-    resume, counts once, as asked. `failed_items` are those whose last attempt failed.
+    Calls and tokens are those of the attempts that asked a model; `cached_calls` are the chat model's calls behind
+    the answers that this execution only read. An answer that it read after having asked for it counts once, as
+    asked, also where it died between asking and recording. `failed_items` are those whose last attempt failed.
     """
-    act = WorkflowActivity
-    item = (act.stage, act.item)
-    asked = not_(act.cache_hit)
-    answered = and_(asked, act.status == ActivityStatus.COMPLETED)
-    ranked = (
-        select(
-            *(act.model_calls, act.embedding_calls, act.input_tokens, act.output_tokens, act.status),
-            asked.label("asked"),
-            func.bool_or(answered).over(partition_by=item).label("answered_here"),
-            func.row_number().over(partition_by=item, order_by=act.attempt.desc()).label("age"),
-        )
-        .where(*_of(organization_id, execution_id))
-        .subquery()
-    )
-    row = ranked.c
-    last = row.age == 1
+    row = _ranked(organization_id, execution_id).c
+    only_read = and_(row.age == 1, row.cache_hit, not_(row.answered_here))
+    asked = or_(not_(row.cache_hit), and_(only_read, row.broken_off_here))
     query = select(
-        _sum(row.model_calls, row.asked),
-        _sum(row.model_calls, and_(last, not_(row.asked), not_(row.answered_here))),
-        _sum(row.embedding_calls, row.asked),
-        _sum(row.input_tokens, row.asked),
-        _sum(row.output_tokens, row.asked),
-        func.count().filter(last, row.status == ActivityStatus.FAILED),
+        _sum(row.model_calls, asked),
+        _sum(row.model_calls, and_(only_read, not_(row.broken_off_here))),
+        _sum(row.embedding_calls, asked),
+        _sum(row.input_tokens, asked),
+        _sum(row.output_tokens, asked),
+        func.count().filter(row.age == 1, row.status == ActivityStatus.FAILED),
     )
-    asked_calls, cached, embedded, read, written, failed = session.execute(query).one()
+    calls, cached, embedded, read, written, failed = session.execute(query).one()
     return ExecutionStatistics(
-        model_calls=int(asked_calls),
+        model_calls=int(calls),
         cached_calls=int(cached),
         embedding_calls=int(embedded),
         input_tokens=int(read),
         output_tokens=int(written),
         failed_items=failed,
+    )
+
+
+def _ranked(organization_id: OrganizationId, execution_id: ExecutionId) -> Subquery:
+    """The attempts, each with its age (1 is the item's last) and how the item's attempts that asked ended."""
+    act = WorkflowActivity
+    item = (act.stage, act.item)
+
+    def any_asked(*statuses: ActivityStatus) -> ColumnElement[bool]:
+        return func.bool_or(and_(not_(act.cache_hit), act.status.in_(statuses))).over(partition_by=item)
+
+    return (
+        select(
+            *(act.model_calls, act.embedding_calls, act.input_tokens, act.output_tokens, act.status, act.cache_hit),
+            any_asked(ActivityStatus.COMPLETED).label("answered_here"),
+            any_asked(ActivityStatus.INTERRUPTED, ActivityStatus.CANCELLED).label("broken_off_here"),
+            func.row_number().over(partition_by=item, order_by=act.attempt.desc()).label("age"),
+        )
+        .where(*_of(organization_id, execution_id))
+        .subquery()
     )
 
 

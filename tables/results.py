@@ -5,6 +5,7 @@ import hashlib
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.dml import ReturningInsert
 
 from knowledge.errors import ResultNotPersisted, StoreUnavailable
 from knowledge.ids import OrganizationId, ResultId
@@ -36,24 +37,28 @@ class ResultStore:
         Raises:
             ResultNotPersisted: it is not stored, or not as it was given.
         """
-        digest = hashlib.sha256(payload).hexdigest()
         try:
-            stored = self._upsert(organization_id, key, payload, digest)
+            with self._database.org_session(organization_id) as session:
+                if session.scalar(_upsert(organization_id, key, payload)) != _digest(payload):
+                    raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")
         except (StoreUnavailable, SQLAlchemyError) as error:
             raise ResultNotPersisted(f"the result {key!r} could not be stored: {error}") from error
-        if stored != digest:
-            raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")
 
-    def _upsert(self, organization_id: OrganizationId, key: str, payload: bytes, digest: str) -> str | None:
-        row = insert(StageResult).values(
-            organization_id=organization_id,
-            id=ResultId.derive(organization_id, key),
-            key=key,
-            payload=payload,
-            digest=digest,
-        )
-        upsert = row.on_conflict_do_update(
-            index_elements=["organization_id", "key"], set_={"payload": payload, "digest": digest}
-        ).returning(func.encode(func.sha256(StageResult.payload), "hex"))
-        with self._database.org_session(organization_id) as session:
-            return session.scalar(upsert)
+
+def _digest(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+def _upsert(organization_id: OrganizationId, key: str, payload: bytes) -> ReturningInsert[str]:
+    """The statement that stores a result, and returns the digest of what the database then has."""
+    row = insert(StageResult).values(
+        organization_id=organization_id,
+        id=ResultId.derive(organization_id, key),
+        key=key,
+        payload=payload,
+        digest=_digest(payload),
+    )
+    return row.on_conflict_do_update(
+        index_elements=["organization_id", "key"],
+        set_={"payload": row.excluded.payload, "digest": row.excluded.digest},
+    ).returning(func.encode(func.sha256(StageResult.payload), "hex"))

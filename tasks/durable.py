@@ -1,14 +1,13 @@
 """The stages as Prefect tasks: retried, their answers kept, every attempt recorded."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
 
-from prefect import Task, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect import Task
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.results import ResultRecord, get_result_store
-from prefect.states import State
+from prefect.results import ResultRecord, get_result_store  # pyright: ignore[reportPrivateImportUsage]
 from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
@@ -22,7 +21,8 @@ from tasks.cache_keys import result_key
 from tasks.results import ResultStorage
 
 Result = TypeVar("Result")
-StageTask = Task[["_Item"], Any]
+StageTask = Task[["_Item"], Coroutine[Any, Any, str | None]]
+_Body = Callable[["_Item"], Coroutine[Any, Any, str | None]]
 
 
 def durable(
@@ -71,22 +71,21 @@ class _DurableRunner:
         item = _Item(call, key)
         stage_task = self._tasks.get(call.stage) or self._make_task(call)
         payload = await stage_task(item)
-        if item.value is None:
+        if item.value is None and payload is not None:
             item.value = _adapter(call.result_type).validate_json(payload)
         if not item.attempted:
             with self._recorder.attempt(call.stage, call.item, key) as attempt:
                 attempt.usage = _usage_of(item.value)
                 attempt.cached = True
-        return StageAnswer(item.value, cached=not item.asked)
+        return StageAnswer(cast(Result, item.value), cached=not item.asked)
 
     def _make_task(self, call: StageCall[Any]) -> StageTask:
         body = self._ask_and_keep if call.identity else self._compute
-        made = task(
+        made: StageTask = Task(
             self._recorded(body),
             name=call.stage.value,
-            task_run_name=_task_run_name,
-            cache_policy=None if call.identity else NO_CACHE,
-            cache_key_fn=_cache_key if call.identity else None,
+            task_run_name=_task_run_name,  # pyright: ignore[reportArgumentType]
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key) if call.identity else NO_CACHE,
             persist_result=bool(call.identity),
             result_storage=self._storage if call.identity else None,
             result_serializer="json",
@@ -99,7 +98,7 @@ class _DurableRunner:
         self._tasks[call.stage] = made
         return made
 
-    def _recorded(self, body: Callable[[_Item], Awaitable[str | None]]) -> Callable[[_Item], Awaitable[str | None]]:
+    def _recorded(self, body: _Body) -> _Body:
         async def run_attempt(item: _Item) -> str | None:
             with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
                 item.attempted = item.asked = True
@@ -118,14 +117,14 @@ class _DurableRunner:
         assert item.key is not None
         adapter = _adapter(item.call.result_type)
         try:
-            stored: ResultRecord[str] = ResultRecord.deserialize(await self._storage.aread_path(item.key))
+            stored: str = ResultRecord[str].deserialize(await self._storage.aread_path(item.key)).result
         except NotFound:
             # An answer that an earlier attempt could not store is still at hand, and paid for.
             item.value = item.value or await item.call.run()
         else:
             item.asked = False
-            item.value = adapter.validate_json(stored.result)
-            return stored.result
+            item.value = adapter.validate_json(stored)
+            return stored
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
         await self._storage.awrite_path(item.key, record.serialize())
@@ -138,7 +137,7 @@ def _usage_of(value: object) -> Usage:
 
 async def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed attempt may succeed when made again: our own errors say so, and broken connections."""
-    error = await state.result(raise_on_failure=False)
+    error: object = await state.aresult(raise_on_failure=False)
     if isinstance(error, KnowledgeError):
         return error.retryable
     return isinstance(error, OSError)

@@ -34,7 +34,7 @@ class Inputs:
 
     def __init__(self, database: Database, organization_id: OrganizationId, settings: DocumentSettings) -> None:
         self._database = database
-        self._organization_id = organization_id
+        self.organization_id = organization_id
         self._settings = settings
 
     async def document(self, reference: str) -> Document:
@@ -46,7 +46,7 @@ class Inputs:
         """
         if reference.startswith(f"{DocumentId.prefix}_"):
             document_id = DocumentId(reference)
-            return await asyncio.to_thread(load_document, self._database, self._organization_id, document_id)
+            return await asyncio.to_thread(load_document, self._database, self.organization_id, document_id)
         data = await self._read(reference)
         return await asyncio.to_thread(self.store_document, data, document_name(reference), reference)
 
@@ -59,7 +59,7 @@ class Inputs:
         """
         if reference.startswith(f"{OntologyId.prefix}_"):
             ontology_id = OntologyId(reference)
-            source = await asyncio.to_thread(load_ontology_source, self._database, self._organization_id, ontology_id)
+            source = await asyncio.to_thread(load_ontology_source, self._database, self.organization_id, ontology_id)
             ontology = await asyncio.to_thread(load_ontology, source.content, source.name)
             return StoredOntology(ontology_id, ontology)
         data = await self._read(reference)
@@ -72,7 +72,7 @@ class Inputs:
             DocumentRefused: see `knowledge.documents.read_text`.
         """
         text = read_text(data, name, self._settings.max_bytes)
-        document = Document.of(self._organization_id, name, text, source)
+        document = Document.of(self.organization_id, name, text, source)
         store_document(self._database, document)
         return document
 
@@ -83,7 +83,7 @@ class Inputs:
             OntologyRefused: see `knowledge.ontology.load_ontology`.
         """
         ontology = load_ontology(data, name, max_bytes=self._settings.max_bytes)
-        source = OntologySource.of(self._organization_id, name, PurePosixPath(name).suffix, data, ontology.digest)
+        source = OntologySource.of(self.organization_id, name, PurePosixPath(name).suffix, data, ontology.digest)
         return StoredOntology(store_ontology(self._database, source), ontology)
 
     async def _read(self, location: str) -> bytes:

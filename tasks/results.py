@@ -27,7 +27,7 @@ class ResultStorage(WritableFileSystem):
 
     _block_type_name: ClassVar[str | None] = "Knowledge Result Storage"
     _block_type_slug: ClassVar[str | None] = "knowledge-result-storage"
-    _description: ClassVar[str | None] = "Keeps the results of extraction stages in PostgreSQL, by organisation and content."
+    _description: ClassVar[str | None] = "Keeps stage results in PostgreSQL, by organisation and content."
 
     connection: SqlAlchemyConnector
 

@@ -1,16 +1,32 @@
 """Alembic's entry: runs migrations on the connection that `tables.schema` opened, within its transaction."""
 
 from alembic import context
-from sqlalchemy import Connection
+from alembic.runtime.migration import MigrationContext
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Column, Connection
+from sqlalchemy.types import TypeEngine
 
 from tables import graph, workflow
-from tables.base import SCHEMA, OrgTable
+from tables.base import SCHEMA, OrgTable, VectorType
 
 _MODELS = (graph, workflow)
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:
     return kind != "schema" or name == SCHEMA
+
+
+def _type_differs(
+    migration: MigrationContext,
+    found: Column[object],
+    wanted: Column[object],
+    found_type: TypeEngine[object],
+    wanted_type: TypeEngine[object],
+) -> bool | None:
+    # Alembic's own comparison, which None asks for, does not see a vector's dimension.
+    if isinstance(wanted_type, VectorType):
+        return not isinstance(found_type, VECTOR) or found_type.dim is not None
+    return None
 
 
 def _run(connection: Connection) -> None:
@@ -20,7 +36,7 @@ def _run(connection: Connection) -> None:
         version_table_schema=SCHEMA,
         include_schemas=True,
         include_name=_is_ours,
-        compare_type=True,
+        compare_type=_type_differs,
     )
     with context.begin_transaction():
         context.run_migrations()

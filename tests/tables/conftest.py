@@ -1,10 +1,11 @@
 """A small graph with everything in it, and the workflow ids to run with."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from knowledge.domain import (
     Document,
@@ -29,7 +30,7 @@ from knowledge.ids import (
     RelationId,
 )
 from tables.documents import OntologySource, store_document, store_ontology
-from tables.session import Database
+from tables.session import Database, sqlalchemy_url
 
 TEXT = "Ada Lovelace met Charles Babbage in 1833. Lovelace wrote about his engine."
 
@@ -91,3 +92,11 @@ def _sorted(*items: _Item) -> tuple[_Item, ...]:
 def flow_run_id() -> Callable[[], FlowRunId]:
     """Makes fresh flow run ids."""
     return lambda: FlowRunId(str(uuid.uuid4()))
+
+
+@pytest.fixture
+def administrator(database_url: str) -> Iterator[Engine]:
+    """The session's database as a superuser sees it."""
+    engine = create_engine(sqlalchemy_url(database_url))
+    yield engine
+    engine.dispose()

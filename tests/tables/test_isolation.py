@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from knowledge.domain import ActivityStatus, KnowledgeGraph, Stage
@@ -17,7 +17,7 @@ from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.results import ResultStore
 from tables.row_security import APP_ROLE, unprotected_tables
-from tables.session import Database, sqlalchemy_url
+from tables.session import Database
 
 MODELS = (graph_tables, workflow_tables)
 TABLES = sorted(OrgTable.metadata.tables)
@@ -95,18 +95,16 @@ def test_writing_into_another_organisation_is_refused(database: Database, rows: 
 @pytest.mark.parametrize("setting", [None, ""])
 @pytest.mark.parametrize("table", TABLES)
 def test_without_an_organisation_nothing_is_seen_and_nothing_written(
-    database_url: str, rows: OrganizationId, table: str, setting: str | None
+    administrator: Engine, rows: OrganizationId, table: str, setting: str | None
 ) -> None:
     """Forgetting to say for whom one asks fails closed, also when the setting is left empty."""
-    engine = create_engine(sqlalchemy_url(database_url))
-    with engine.connect() as connection:
+    with administrator.connect() as connection:
         _take_role(connection, setting)
         assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0
         for organization in (str(rows), ""):
             insert = text(f"INSERT INTO {table} (organization_id, id) VALUES (:organization, 'x')")
             with pytest.raises(ProgrammingError, match=REFUSED), connection.begin_nested():
                 connection.execute(insert, {"organization": organization})
-    engine.dispose()
 
 
 def _take_role(connection: Connection, setting: str | None) -> None:
@@ -128,9 +126,8 @@ def test_a_row_cannot_refer_to_another_organisations_row(
         session.execute(statement, found)
 
 
-def test_a_table_that_lost_its_protection_is_named(database_url: str) -> None:
+def test_a_table_that_lost_its_protection_is_named(administrator: Engine) -> None:
     """`check` notices when somebody switches row-level security off, adds a policy, or widens the rights."""
-    engine = create_engine(sqlalchemy_url(database_url))
     for statement in (
         "ALTER TABLE knowledge.mention DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE knowledge.mention NO FORCE ROW LEVEL SECURITY",
@@ -138,8 +135,7 @@ def test_a_table_that_lost_its_protection_is_named(database_url: str) -> None:
         "DROP TRIGGER touch ON knowledge.mention",
         f"GRANT TRUNCATE ON knowledge.mention TO {APP_ROLE}",
     ):
-        with engine.connect() as connection:
+        with administrator.connect() as connection:
             assert unprotected_tables(connection) == ()
             connection.execute(text(statement))
             assert unprotected_tables(connection) == ("mention",)
-    engine.dispose()

@@ -185,6 +185,16 @@ def test_statistics_count_every_question_once(ledger: Ledger, execution_id: Exec
     assert ledger.load(execution_id).status is ExecutionStatus.COMPLETED
 
 
+def test_an_answer_whose_recording_was_lost_counts_as_asked(ledger: Ledger, execution_id: ExecutionId) -> None:
+    """Killed between storing an answer and recording it, a run has paid for it nonetheless."""
+    lost = attempt(execution_id)
+    ledger.record_activities([lost])
+    ledger.interrupt_running(execution_id)
+    ledger.record_activities([ended(replace(lost, id=ActivityId.new(), attempt=2), ActivityStatus.CACHED)])
+    statistics = ledger.statistics(execution_id)
+    assert (statistics.model_calls, statistics.cached_calls, statistics.input_tokens) == (1, 0, 100)
+
+
 def test_an_execution_without_attempts_has_no_numbers(ledger: Ledger, execution_id: ExecutionId) -> None:
     """Nothing is counted as nothing, not as null."""
     assert ledger.statistics(execution_id) == ExecutionStatistics()

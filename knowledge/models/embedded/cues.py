@@ -8,9 +8,9 @@ from knowledge.models.embedded.lexicon import lexicon_text
 from knowledge.models.embedded.vocabulary import base_verb, key_of, labels_of, singular, words_of
 from knowledge.ontology import Ontology, OntologyProperty, PropertyKind
 
-_PREPOSITIONS = frozenset("in at on of from to for with by as into under through near upon about after".split())
-_LEADING = frozenset("has is was are be have been the a an does".split())
-_UNIT_TAILS = frozenset("in km m metres meters feet kg name total".split())
+_PREPOSITIONS = frozenset(["in", "at", "on", "of", "from", "to", "for", "with", "by", "as", "into", "under", "through", "near", "upon", "about", "after"])
+_LEADING = frozenset(["has", "is", "was", "are", "be", "have", "been", "the", "a", "an", "does"])
+_UNIT_TAILS = frozenset(["in", "km", "m", "metres", "meters", "feet", "kg", "name", "total"])
 _DATE_HEADS = frozenset({"date", "year", "day", "time"})
 _NOMINALS = {
     "birth": "bear", "death": "die", "foundation": "found", "founding": "found", "publication": "publish",

@@ -7,7 +7,7 @@ for values that stand with the word. Of a noun, `subj` is what is called it and 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from knowledge.models.embedded.lexicon import DENYING_MODIFIERS, DOUBTING_WORDS
+from knowledge.models.embedded.lexicon import DENYING_MODIFIERS, DOUBTING_WORDS, nationalities
 from knowledge.models.embedded.parsing import Parse, Token
 
 _CLAUSE_SUBJECTS = ("nsubj", "nsubjpass")
@@ -26,6 +26,7 @@ class Frame:
     slots: dict[str, tuple[int, ...]] = field(hash=False)
     sentence: int
     certainty: float
+    is_noun: bool = False
 
 
 def find_frames(parse: Parse) -> Iterator[Frame]:
@@ -82,6 +83,7 @@ def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
         _put(parse, slots, "subj", parse.dependents(child, "pobj"))
     _prepositions(parse, slots, verb.index, depth=2)
     _times(parse, slots, verb.index)
+    slots.setdefault("number", []).extend(slots.get("obj", []))
     certainty = 0.9 if verb.dep == "ROOT" else 0.85
     frozen = {slot: tuple(fillers) for slot, fillers in slots.items()}
     yield Frame(verb.lemma, frozenset(), frozen, verb.sentence, certainty)
@@ -109,9 +111,9 @@ def _subjects(parse: Parse, verb: Token) -> list[int]:
     head = parse.tokens[verb.head]
     if own:
         relative = parse.tokens[own[0]].tag in {"WDT", "WP"}
-        return [_antecedent(parse, verb)] if relative and verb.dep == "relcl" else own
+        return [verb.head] if relative and verb.dep == "relcl" else own
     if verb.dep in {"acl", "relcl"} and head.pos in {"NOUN", "PROPN", "PRON"}:
-        return [head.index] if verb.dep == "acl" and verb.tag in {"VBN", "VBG"} else []
+        return _described(parse, verb, head) if verb.dep == "acl" and verb.tag in {"VBN", "VBG"} else []
     if verb.dep in {"conj", "advcl", "xcomp"} and head.pos in {"VERB", "AUX"} and head.index != verb.index:
         if verb.dep == "advcl" and parse.dependents(verb.index, "mark"):
             return []
@@ -119,8 +121,15 @@ def _subjects(parse: Parse, verb: Token) -> list[int]:
     return []
 
 
-def _antecedent(parse: Parse, verb: Token) -> int:
-    return verb.head
+def _described(parse: Parse, verb: Token, noun: Token) -> list[int]:
+    """What a participle may describe: its noun, and after a comma also what that noun is said of."""
+    found = [noun.index]
+    after_comma = verb.index > 0 and parse.tokens[verb.index - 1].text == ","
+    if after_comma and noun.dep == "pobj":
+        above = parse.tokens[parse.tokens[noun.head].head]
+        if above.pos in {"NOUN", "PROPN"}:
+            found.append(above.index)
+    return found
 
 
 def _put(parse: Parse, slots: dict[str, list[int]], slot: str, fillers: list[int]) -> None:
@@ -146,7 +155,7 @@ def _prepositions(parse: Parse, slots: dict[str, list[int]], index: int, *, dept
 
 def _times(parse: Parse, slots: dict[str, list[int]], index: int) -> None:
     """Fills `date` with the tokens on which a date may stand; whether it is one is for the reader of the frame."""
-    for child in parse.dependents(index, "npadvmod"):
+    for child in parse.dependents(index, "npadvmod", "nmod"):
         _put(parse, slots, "date", [child])
     for preposition in ("in", "on", "at", "since"):
         for filler in slots.get(preposition, []):
@@ -172,6 +181,10 @@ def _linked(
             yield from _noun_frames(parse, subject, tuple(names), 0.85)
         for child in parse.dependents(verb.index, "acomp", "advmod"):
             yield _adjective(parse, verb, child, _spread(parse, subjects))
+        if any(parse.tokens[i].lemma == "level" for i in slots.get("above", ())):
+            measure = tuple(parse.dependents(verb.index, "npadvmod", "nummod", "attr"))
+            found = {"subj": _spread(parse, subjects), "number": measure}
+            yield Frame("@above_sea_level", frozenset(), found, verb.sentence, 0.85)
     if verb.lemma in _CALLING:
         for child in [*parse.dependents(verb.index, "oprd"), *slots.get("as", ())]:
             called = slots.get("obj") or slots.get("subj") or ()
@@ -204,6 +217,7 @@ def _had(parse: Parse, noun: int, owners: tuple[int, ...], sentence: int) -> Ite
 
 def _of_noun(parse: Parse, noun: Token) -> Iterator[Frame]:
     """Frames of a noun in apposition, and of one that stands with an owner and a value."""
+    yield from _qualified(parse, noun)
     if noun.dep == "appos" and noun.head != noun.index:
         if noun.pos == "NOUN":
             for name in conjuncts(parse, noun.index):
@@ -217,6 +231,24 @@ def _of_noun(parse: Parse, noun: Token) -> Iterator[Frame]:
                 yield from _possessed(parse, noun, child)
     if noun.dep == "pobj" and parse.tokens[noun.head].lemma == "with":
         yield from _accompanying(parse, noun)
+
+
+def _qualified(parse: Parse, noun: Token) -> Iterator[Frame]:
+    """"a Polish physicist", "a 2010 film", "Redmond, Washington"."""
+    for child in parse.dependents(noun.index, "amod", "compound", "nummod"):
+        token = parse.tokens[child]
+        if token.text in nationalities():
+            yield Frame("@nationality", frozenset(), {"subj": (noun.index,), "of": (child,)}, noun.sentence, 0.8)
+        elif token.dep == "nummod" and noun.tag == "NN":
+            yield Frame("@year", frozenset(), {"subj": (noun.index,), "date": (child,)}, noun.sentence, 0.8)
+    if noun.dep == "appos" and noun.pos == "PROPN" and parse.tokens[noun.head].pos == "PROPN":
+        between = parse.text[parse.tokens[noun.head].end : _leftmost(parse, noun).start]
+        if between.strip() == ",":
+            yield Frame("@in", frozenset(), {"subj": (noun.head,), "in": (noun.index,)}, noun.sentence, 0.75)
+
+
+def _leftmost(parse: Parse, noun: Token) -> Token:
+    return parse.tokens[min([noun.index, *parse.dependents(noun.index, "compound", "amod", "det")])]
 
 
 def _possessed(parse: Parse, name: Token, noun: int) -> Iterator[Frame]:
@@ -245,7 +277,7 @@ def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: fl
     _prepositions(parse, slots, noun, depth=2)
     for owner in parse.dependents(noun, "poss"):
         _put(parse, slots, "of", [owner])
-    yield Frame(token.lemma, found, {s: tuple(f) for s, f in slots.items()}, token.sentence, certainty)
+    yield Frame(token.lemma, found, {s: tuple(f) for s, f in slots.items()}, token.sentence, certainty, is_noun=True)
 
 
 def modifiers(parse: Parse, noun: int) -> frozenset[str]:

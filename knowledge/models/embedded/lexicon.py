@@ -14,6 +14,8 @@ LEXICON_FILES = ("nouns.txt", "places.txt", "firstnames.txt", "relations.toml")
 TITLES = frozenset(
     ["mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "lady", "lord", "dame", "president", "king", "queen", "prince", "princess", "emperor", "empress", "pope", "saint", "st", "general", "colonel", "captain", "major", "lieutenant", "sergeant", "admiral", "commander", "senator", "governor", "mayor", "minister", "chancellor", "judge", "justice", "rev", "reverend", "father", "brother", "sister", "bishop", "archbishop", "cardinal", "duke", "duchess", "baron", "count", "countess", "earl", "sheikh", "sultan", "tsar", "detective", "inspector", "officer", "secretary", "representative", "congressman", "chairman", "premier", "director", "coach", "uncle", "aunt", "madame", "monsieur", "herr"]
 )
+# Titles that belong to the name of who bears them: "Prince Albert" is not just any Albert.
+STYLES = frozenset("king queen prince princess emperor empress pope saint st sir lord lady tsar".split())
 NAME_SUFFIXES = frozenset(["jr", "jr.", "sr", "sr.", "ii", "iii", "iv", "phd", "ph.d.", "md", "m.d."])
 ORGANIZATION_SUFFIXES = frozenset(
     ["inc", "inc.", "incorporated", "corp", "corp.", "corporation", "co", "co.", "company", "ltd", "ltd.", "limited", "llc", "plc", "gmbh", "ag", "s.a.", "sa", "nv", "n.v.", "ab", "oy", "group", "holdings"]

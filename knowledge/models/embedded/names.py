@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterable
 
 from knowledge.domain import Span
-from knowledge.models.embedded.lexicon import TITLES, VALUE_LABELS, nationalities, taxonomy
+from knowledge.models.embedded.lexicon import STYLES, TITLES, VALUE_LABELS, nationalities, taxonomy
 from knowledge.models.embedded.loading import required
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token, is_known
 
 _FIXED_VALUES = VALUE_LABELS - {"CARDINAL", "ORDINAL"}
-_CONNECTORS = frozenset("of de van von der den la le du da di del al & the".split())
+_CONNECTORS = frozenset(["of", "de", "van", "von", "der", "den", "la", "le", "du", "da", "di", "del", "al", "&", "the"])
 _OF_HEADS = frozenset({"organization", "event", "award", "territory", "facility", "law", "landform", "body of water"})
 _CALENDAR = frozenset(
-    "january february march april may june july august september october november december monday tuesday wednesday "
-    "thursday friday saturday sunday christmas easter".split()
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "christmas", "easter"]
 )
 _TITLED = re.compile(
     r"(?P<title>[A-Z0-9][\w'’.&:!?,/-]*(?: (?:[A-Z0-9&][\w'’.&:!?,/-]*|of|the|and|to|in|on|for|a|an|at|with|from|by|'s|de|la))*"
@@ -21,9 +20,7 @@ _TITLED = re.compile(
 )
 _QUOTED = re.compile(r"[\"“](?P<title>[A-Z0-9][^\"“”\n]{0,70}[^\s\"“”,.])[,.]?[\"”]")
 _NOT_TITLES = frozenset(
-    "this that these those it he she they there here what who which his her its their our my your another "
-    "some many most all each every one two three both i we you the a an in on at by for from with when while after "
-    "before during since until although as if but and or so yet also later today however".split()
+    ["this", "that", "these", "those", "it", "he", "she", "they", "there", "here", "what", "who", "which", "his", "her", "its", "their", "our", "my", "your", "another", "some", "many", "most", "all", "each", "every", "one", "two", "three", "both", "i", "we", "you", "the", "a", "an", "in", "on", "at", "by", "for", "from", "with", "when", "while", "after", "before", "during", "since", "until", "although", "as", "if", "but", "and", "or", "so", "yet", "also", "later", "today", "however"]
 )
 
 
@@ -35,6 +32,7 @@ def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
     found: list[NamedSpan] = []
     taken = bytearray(len(parse.tokens))
     things = [span for span in (_trimmed(parse, s) for s in parse.named if s.label not in VALUE_LABELS) if span]
+    things = [_unlabelled(parse, span) for span in things]
     runs = list(_runs(parse))
     candidates = [*_titles(parse), *_extended(parse, runs, things), *things, *_unnamed(parse, runs)]
     for span in candidates:
@@ -49,6 +47,8 @@ def _trimmed(parse: Parse, span: NamedSpan) -> NamedSpan | None:
     """The span without determiners, titles, possessive endings and punctuation at its ends."""
     first, last = span.first, span.last
     tokens = parse.tokens
+    if span.label == "PERSON" and first > 0 and tokens[first - 1].text.lower() in STYLES and tokens[first - 1].text[0].isupper():
+        first -= 1
     while first < last and _is_lead(tokens[first], span.label, is_last=last - first == 1):
         first += 1
     while last > first and (tokens[last - 1].tag in {"POS", "_SP"} or not tokens[last - 1].text[-1].isalnum()):
@@ -66,10 +66,18 @@ def _trimmed(parse: Parse, span: NamedSpan) -> NamedSpan | None:
     return NamedSpan(first, last, span.label)
 
 
+def _unlabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
+    """People have no article: "the Danube" is no person, whatever the recogniser says; nor is a person in a "the"."""
+    before = parse.tokens[span.first - 1] if span.first > 0 else None
+    if span.label == "PERSON" and before is not None and before.lemma == "the" and span.first <= before.head < span.last:
+        return NamedSpan(span.first, span.last, "")
+    return span
+
+
 def _is_lead(token: Token, label: str, *, is_last: bool) -> bool:
     if token.tag in {"DT", "PRP$", "_SP", "POS"} or not (token.text[0].isalnum() or token.text[0] in "$#@"):
         return token.text != "The" or label not in {"WORK_OF_ART"}
-    return label == "PERSON" and not is_last and token.text.rstrip(".").lower() in TITLES
+    return label == "PERSON" and not is_last and token.text.rstrip(".").lower() in TITLES - STYLES
 
 
 def _titles(parse: Parse) -> Iterable[NamedSpan]:
@@ -83,9 +91,24 @@ def _titles(parse: Parse) -> Iterable[NamedSpan]:
         if match is None:
             continue
         words = match["title"].split()
+        if len(words) == 1 and _is_defined(parse, sentence.first):
+            yield from _aligned(parse, Span(*match.span("title")), "")
         plain = len(words) < 2 or any(w[:1].islower() or w.lower() in {"a", "an", "the"} for w in words)
         if plain and words[0].lower() not in _NOT_TITLES - {"the", "a", "an"} and len(words) > 1 and "," not in match["title"]:
             yield from _aligned(parse, Span(*match.span("title")), "")
+
+
+def _is_defined(parse: Parse, index: int) -> bool:
+    """Whether a sentence begins with one bare word that it then calls a work, place, organization or person."""
+    token = parse.tokens[index]
+    verb = parse.tokens[token.head]
+    if token.dep != "nsubj" or verb.lemma != "be" or parse.children[index]:
+        return False
+    kinds = taxonomy()
+    return any(
+        kinds.broader_than(parse.tokens[i].lemma) & {"work", "place", "organization", "person", "event", "product"}
+        for i in parse.dependents(verb.index, "attr")
+    )
 
 
 def _aligned(parse: Parse, span: Span, label: str) -> Iterable[NamedSpan]:
@@ -132,7 +155,7 @@ def _is_name_word(token: Token, sentence_first: int) -> bool:
         return False
     if token.pos == "PROPN":
         return True
-    return token.index != sentence_first and token.pos in {"NOUN", "ADJ"} and token.tag != "NNS" or (
+    return (token.index != sentence_first and token.pos in {"NOUN", "ADJ"} and token.tag != "NNS") or (
         token.index != sentence_first and token.tag == "NNS" and token.dep == "compound"
     )
 

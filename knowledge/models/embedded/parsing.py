@@ -1,7 +1,6 @@
 """A passage's grammar as plain values: what the rules need of spaCy's parse, and nothing that holds on to it."""
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -48,9 +47,9 @@ class NamedSpan:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Parse:
-    """A parsed passage; `children[i]` are the indexes of token i's dependents, in order."""
+    """A parsed passage; `children[i]` are the indexes of token i's dependents, in order. Equal only to itself."""
 
     text: str
     tokens: tuple[Token, ...]
@@ -144,29 +143,6 @@ class _Builder:
             tuple(self._sentences),
             tuple(self._named),
         )
-
-
-class ParseCache:
-    """The parses of recent passages: the questions about one passage share one. For one thread only."""
-
-    def __init__(self, max_characters: int = 400_000) -> None:
-        self._max_characters = max_characters
-        self._characters = 0
-        self._parses: OrderedDict[str, Parse] = OrderedDict()
-
-    def parse(self, text: str) -> Parse:
-        """The parse of `text`, made now or remembered."""
-        found = self._parses.get(text)
-        if found is not None:
-            self._parses.move_to_end(text)
-            return found
-        made = parse(text)
-        self._parses[text] = made
-        self._characters += len(text)
-        while self._characters > self._max_characters and len(self._parses) > 1:
-            forgotten, _ = self._parses.popitem(last=False)
-            self._characters -= len(forgotten)
-        return made
 
 
 @lru_cache(maxsize=20_000)

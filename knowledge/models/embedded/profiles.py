@@ -8,14 +8,14 @@ from knowledge.models.embedded.lexicon import (
     ORGANIZATION_SUFFIXES,
     countries,
     given_names,
+    nationalities,
     taxonomy,
 )
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
 
-_LEADING_HEADS = frozenset("lake mount river cape fort gulf bay strait isle port loch".split())
+_LEADING_HEADS = frozenset(["lake", "mount", "river", "cape", "fort", "gulf", "bay", "strait", "isle", "port", "loch"])
 _OF_HEADS = frozenset(
-    "university college museum bank ministry department battle treaty republic kingdom house city academy institute "
-    "order gulf bay isle church council bureau office school siege district state province".split()
+    ["university", "college", "museum", "bank", "ministry", "department", "battle", "treaty", "republic", "kingdom", "house", "city", "academy", "institute", "order", "gulf", "bay", "isle", "church", "council", "bureau", "office", "school", "siege", "district", "state", "province"]
 )
 
 
@@ -40,6 +40,8 @@ def profile_of(parse: Parse, spans: tuple[NamedSpan, ...]) -> Profile:
         head = parse.head_of(span.first, span.last)
         told.update(dict.fromkeys(_descriptions(parse, head, span)))
         names.update(dict.fromkeys(_from_name(parse, span)))
+    if any(_text(parse, span) in nationalities() for span in spans):
+        return Profile(("country",), frozenset({"country"}), "it")
     labels = [LABEL_KINDS[s.label] for s in spans if s.label in LABEL_KINDS]
     if labels:
         common = max(labels, key=lambda kind: (labels.count(kind), -labels.index(kind)))
@@ -50,6 +52,10 @@ def profile_of(parse: Parse, spans: tuple[NamedSpan, ...]) -> Profile:
         names = {n: None for n in names if any(_agree(n, t) or not taxonomy().find(t) for t in told)}
     nouns = frozenset([*told, *names, *labels])
     return Profile((*told, *names), nouns, _pronoun(parse, spans, nouns))
+
+
+def _text(parse: Parse, span: NamedSpan) -> str:
+    return " ".join(parse.tokens[i].text for i in range(span.first, span.last))
 
 
 def _agree(noun: str, other: str) -> bool:
@@ -115,7 +121,7 @@ def _from_name(parse: Parse, span: NamedSpan) -> list[str]:
     if words[0] in _LEADING_HEADS and head is words:
         return [words[0]]
     noun = " ".join(head[-2:])
-    return [noun] if taxonomy().find(noun) and span.label != "WORK_OF_ART" or _is_award(noun) else []
+    return [noun] if (taxonomy().find(noun) and span.label != "WORK_OF_ART") or _is_award(noun) else []
 
 
 def _is_award(noun: str) -> bool:

@@ -16,6 +16,8 @@ _DATE = re.compile(
     rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+\d{{4}}|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?\s*,?\s+\d{{4}}"
     rf"|\d{{4}}-\d{{2}}-\d{{2}}|{_MONTH},?\s+(?:of\s+)?\d{{4}}|[12]\d{{3}}(?![\d,.]\d|%|\s*(?:m|km|metres|meters|feet)\b))(?!\w)"
 )
+_PARENTHESIS = re.compile(r"\s*\([^()]{4,160}\)")
+_DASH = re.compile(r"[-–—]")
 _NUMBER_LABELS = frozenset({"CARDINAL", "QUANTITY", "MONEY", "PERCENT"})
 
 
@@ -55,6 +57,25 @@ def _is_date(parse: Parse, inside: range, dated: set[int]) -> bool:
     token = parse.tokens[inside[0]]
     head = parse.tokens[token.head]
     return (token.dep == "pobj" and head.lemma in {"in", "since"}) or (token.dep == "nummod" and head.tag == "NN")
+
+
+def life_dates(parse: Parse, values: dict[int, Value], head: int) -> tuple[int | None, int | None]:
+    """The tokens of birth and death in a parenthesis after a name: "(1810-1849)", "(born 7 May 1900)".
+
+    Each is none where the parenthesis does not say it; one date alone, or a hyphen without two, says nothing.
+    """
+    start = parse.tokens[head].end
+    match = _PARENTHESIS.match(parse.text, start)
+    if match is None:
+        return (None, None)
+    dates = {v.span: i for i, v in sorted(values.items(), reverse=True) if v.kind == "date"}
+    inside = sorted(span for span in dates if match.start() <= span.start and span.end <= match.end())
+    body = match.group()
+    if len(inside) == 2 and _DASH.search(parse.text[inside[0].end : inside[1].start]):
+        return (dates[inside[0]], dates[inside[1]])
+    if len(inside) == 1 and re.search(r"\b(?:born|b\.)", body):
+        return (dates[inside[0]], None)
+    return (None, None)
 
 
 def value_at(parse: Parse, values: dict[int, Value], index: int) -> Value | None:

@@ -9,7 +9,7 @@ from knowledge.models.embedded.parsing import is_known, lemma_of
 from knowledge.ontology import Ontology, OntologyClass, OntologyProperty
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+|\d+(?:st|nd|rd|th)?|[^\W\d_]+")
-_LEADING = frozenset("has is was are be have been the a an does".split())
+_LEADING = frozenset(["has", "is", "was", "are", "be", "have", "been", "the", "a", "an", "does"])
 _ARTICLES = frozenset({"the", "a", "an"})
 
 
@@ -100,15 +100,6 @@ class ClassVocabulary:
         words = words_of(label)
         return " ".join([*words[:-1], *map(singular, words[-1:])]) or label.lower()
 
-    def is_a(self, iri: str, ancestor: str) -> bool:
-        """Whether a class is the other one or below it."""
-        return iri == ancestor or ancestor in self._ancestors.get(iri, frozenset())
-
-    @cached_property
-    def _ancestors(self) -> dict[str, frozenset[str]]:
-        parents = {c.iri: c.parents for c in self.ontology.classes}
-        return {iri: _above(iri, parents) for iri in parents}
-
     def fit(self, nouns: frozenset[str], classes: tuple[str, ...], wanted: tuple[str, ...]) -> float:
         """How well a thing fits a domain or range (a union of classes): 1 surely, 0 not at all."""
         if not wanted:
@@ -116,24 +107,14 @@ class ClassVocabulary:
         return max(self._fit_one(nouns, classes, iri) for iri in wanted)
 
     def _fit_one(self, nouns: frozenset[str], classes: tuple[str, ...], wanted: str) -> float:
-        if any(self.is_a(iri, wanted) for iri in classes):
+        if any(self.ontology.is_a(iri, wanted) for iri in classes):
             return 1.0
         noun = self.nouns.get(wanted)
         if noun is None or noun in CATCH_ALL_LABELS:
             return 0.75
         described = nouns | {self.nouns[iri] for iri in classes if iri in self.nouns}
         found = taxonomy().relation(described, noun)
-        if found == 0.0 and any(self.is_a(wanted, iri) for iri in classes):
+        if found == 0.0 and any(self.ontology.is_a(wanted, iri) for iri in classes):
             return 0.6
         return found
 
-
-def _above(iri: str, parents: dict[str, tuple[str, ...]]) -> frozenset[str]:
-    found: set[str] = set()
-    todo = list(parents.get(iri, ()))
-    while todo:
-        current = todo.pop()
-        if current not in found:
-            found.add(current)
-            todo.extend(parents.get(current, ()))
-    return frozenset(found)

@@ -1,0 +1,75 @@
+"""`knowledge export`: an organisation's graphs out of PostgreSQL."""
+
+from collections.abc import Iterator
+
+from deployments.stack import running_stack
+from knowledge.domain import ExecutionStatus
+from knowledge.errors import ConfigurationError, NotFound
+from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
+from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
+from knowledge.ontology import load_ontology
+from knowledge.settings import Settings
+from tables.documents import load_document, load_ontology_source
+from tables.graph_store import latest_extractions, load_graph
+from tables.ledger import Ledger
+from tables.session import Database, create_database
+
+
+def export_graph(
+    settings: Settings, organization_id: OrganizationId, execution_id: ExecutionId | None, format_name: str
+) -> Iterator[bytes]:
+    """The graph of one execution, or the latest ones of all the organisation's documents, in a format.
+
+    Raises:
+        ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
+        NotFound: the organisation has no such execution, or nothing was extracted.
+    """
+    database = _database(settings)
+    try:
+        exports = list(_exports(database, organization_id, execution_id))
+    finally:
+        database.close()
+    if format_name == "jsonl":
+        yield from (f"{line}\n".encode() for line in export_jsonl(exports))
+    else:
+        yield export_rdf(exports, RdfFormat(format_name))
+
+
+def _database(settings: Settings) -> Database:
+    stack = running_stack(settings)
+    if stack is not None:
+        return create_database(stack.database_url)
+    if settings.database_url is not None:
+        return create_database(settings.database_url.get_secret_value())
+    raise ConfigurationError("no stack is running: start one with `knowledge up`, or set KNOWLEDGE_DATABASE_URL")
+
+
+def _exports(
+    database: Database, organization_id: OrganizationId, execution_id: ExecutionId | None
+) -> Iterator[GraphExport]:
+    ledger = Ledger(database, organization_id)
+    if execution_id is not None:
+        yield _export(database, ledger, organization_id, execution_id)
+        return
+    for latest in latest_extractions(database, organization_id):
+        yield _export(database, ledger, organization_id, latest.execution_id)
+
+
+def _export(
+    database: Database, ledger: Ledger, organization_id: OrganizationId, execution_id: ExecutionId
+) -> GraphExport:
+    state = ledger.load(execution_id)
+    if state.status is not ExecutionStatus.COMPLETED or not (
+        state.document_id and state.ontology_id and state.extraction_id
+    ):
+        raise NotFound("completed execution", execution_id)
+    extraction_id: ExtractionId = state.extraction_id
+    source = load_ontology_source(database, organization_id, state.ontology_id)
+    return GraphExport(
+        document=load_document(database, organization_id, state.document_id),
+        ontology=load_ontology(source.content, source.name),
+        graph=load_graph(database, organization_id, extraction_id),
+        execution_id=execution_id,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+    )

@@ -1,0 +1,81 @@
+"""`knowledge run`: from files to finished graphs, on the stack that runs or on one started for it."""
+
+import asyncio
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.delivery import Delivered, deliver
+from deployments.home import StackHome
+from deployments.stack import RunningStack, require_models_of, start_in_background, stop_stack
+from deployments.submission import RunRequest, Submitter
+from deployments.watching import Watched, watch
+from knowledge.settings import Settings
+from tasks.results import RESULTS_BLOCK, ResultStorage
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A finished command: what became of each document, and where the UI shows it while the stack runs."""
+
+    delivered: tuple[Delivered, ...]
+    ui_url: str | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every execution completed."""
+        return all(item.export is not None for item in self.delivered)
+
+    def as_json(self) -> dict[str, object]:
+        """The last line of `--json`."""
+        return {"executions": [item.as_json() for item in self.delivered]}
+
+
+def run_documents(
+    settings: Settings,
+    request: RunRequest,
+    out: Path | None,
+    *,
+    keep: bool,
+    tell: Callable[[str], None],
+    show: Callable[[Sequence[Watched]], None],
+) -> RunReport:
+    """Submits, watches and delivers; a stack started for it is stopped again unless `keep`.
+
+    Raises:
+        ConfigurationError: the stack does not start, or runs with other model settings.
+        ExecutionFailed: the stack stopped answering.
+    """
+    with _stack(settings, keep, tell) as stack:
+        tell(f"Prefect UI: {stack.ui_url}")
+        target = out or StackHome.of(settings).root / "exports" / request.organization
+        with temporary_settings({PREFECT_API_URL: stack.api_url}):
+            delivered = asyncio.run(_run(settings, request, target, show))
+        stays = keep or not stack.started_here
+        return RunReport(delivered, stack.ui_url if stays else None)
+
+
+@contextmanager
+def _stack(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Generator[RunningStack]:
+    stack = start_in_background(settings, tell)
+    try:
+        require_models_of(stack, settings)
+        yield stack
+    finally:
+        if stack.started_here and not keep:
+            tell("stopping the stack that was started for this run")
+            stop_stack(settings)
+
+
+async def _run(
+    settings: Settings, request: RunRequest, out: Path, show: Callable[[Sequence[Watched]], None]
+) -> tuple[Delivered, ...]:
+    async with get_client() as client:
+        storage = await ResultStorage.aload(RESULTS_BLOCK, client=client)
+        submitted = await Submitter(client, storage.database, settings).submit(request)
+        watched = await watch(client, storage.database, submitted, show)
+        return await asyncio.to_thread(deliver, storage.database, watched, out)

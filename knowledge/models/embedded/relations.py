@@ -1,0 +1,190 @@
+"""Relations: frames whose word is a cue of a property and whose slots hold ends of the right kinds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from knowledge.domain import FoundRelation, Literal, Span
+from knowledge.literals import fits, normalise_literal
+from knowledge.models.embedded.cues import Cue
+from knowledge.models.embedded.frames import Frame
+from knowledge.models.embedded.lexicon import taxonomy
+from knowledge.models.embedded.parsing import Parse
+from knowledge.models.embedded.profiles import Profile
+from knowledge.models.embedded.references import Reference, References
+from knowledge.models.embedded.values import Value, value_at
+from knowledge.models.embedded.vocabulary import ClassVocabulary
+from knowledge.ontology import PropertyKind
+
+_LEAST_FIT = 0.6
+_NEARLY_AS_GOOD = 0.12
+_PLACE_LIKE = frozenset({"place", "facility", "organization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An entity as the rules see it: what the passage says it is, and its ontology classes."""
+
+    profile: Profile
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    cue: Cue
+    frame: Frame
+    subject: int
+    object: int | None
+    literal: Literal | None
+    fit: float
+    certainty: float
+
+    @property
+    def confidence(self) -> float:
+        return round(self.frame.certainty * self.cue.quality * self.certainty * (0.6 + 0.4 * self.fit), 3)
+
+
+def _best(rivals: list[_Candidate]) -> Iterator[_Candidate]:
+    """Of the readings of one pair of ends: those with the most words, and of these the doubtful ones only when
+    the property's own label says it or no other reading is sure."""
+    words = max(len(c.cue.modifiers) for c in rivals)
+    told = [c for c in rivals if len(c.cue.modifiers) == words]
+    best = max(c.fit for c in told)
+    for candidate in told:
+        if candidate.fit >= best - _NEARLY_AS_GOOD or (candidate.cue.quality == 1.0 and candidate.fit >= _LEAST_FIT):
+            yield candidate
+
+
+class RelationFinder:
+    """Finds the relations of one passage."""
+
+    def __init__(
+        self,
+        parse: Parse,
+        vocabulary: ClassVocabulary,
+        cues: dict[str, tuple[Cue, ...]],
+        things: tuple[Thing, ...],
+        references: References,
+        values: dict[int, Value],
+    ) -> None:
+        self._parse = parse
+        self._vocabulary = vocabulary
+        self._cues = cues
+        self._things = things
+        self._references = references
+        self._values = values
+
+    def find(self, frames: tuple[Frame, ...]) -> tuple[FoundRelation, ...]:
+        """The relations, best evidence first merged, sorted by subject, predicate and object."""
+        merged: dict[tuple[int, str, int, str], list[_Candidate]] = {}
+        for frame in frames:
+            for candidate in self._of_frame(frame):
+                merged.setdefault(self._identity(candidate), []).append(candidate)
+        return tuple(self._relation(merged[key]) for key in sorted(merged))
+
+    @staticmethod
+    def _identity(candidate: _Candidate) -> tuple[int, str, int, str]:
+        literal = "" if candidate.literal is None else f"{candidate.literal.datatype} {candidate.literal.lexical}"
+        object_ = -1 if candidate.object is None else candidate.object
+        return (candidate.subject, candidate.cue.property.iri, object_, literal)
+
+    def _relation(self, candidates: list[_Candidate]) -> FoundRelation:
+        best = max(candidates, key=lambda c: c.confidence)
+        spans = sorted({self._parse.sentences[c.frame.sentence].span for c in candidates})
+        return FoundRelation(
+            best.subject, best.cue.property.iri, best.object, best.literal, best.confidence, tuple(spans)
+        )
+
+    def _of_frame(self, frame: Frame) -> Iterator[_Candidate]:
+        """The candidates of a frame, for each pair of ends only those that fit nearly as well as the best."""
+        found: dict[tuple[int, int, str], list[_Candidate]] = {}
+        for cue in self._cues_of(frame):
+            for candidate in self._of_cue(frame, cue):
+                ends = tuple(sorted((candidate.subject, -1 if candidate.object is None else candidate.object)))
+                surface = candidate.literal.surface if candidate.literal else ""
+                found.setdefault((*ends, surface), []).append(candidate)
+        for rivals in found.values():
+            yield from _best(rivals)
+
+    def _cues_of(self, frame: Frame) -> Iterator[Cue]:
+        for cue in self._cues.get(frame.lemma, ()):
+            if cue.modifiers <= frame.modifiers:
+                yield cue
+        if frame.is_noun and taxonomy().broader_than(frame.lemma) & _PLACE_LIKE:
+            yield from self._cues.get("@place", ())
+
+    def _of_cue(self, frame: Frame, cue: Cue) -> Iterator[_Candidate]:
+        for subject_token in frame.slots.get(cue.subject.name, ()):
+            subject = self._references.of(subject_token)
+            if subject is None or (fit := self._fit(subject.entity, cue, is_subject=True)) < _LEAST_FIT:
+                continue
+            for object_token in frame.slots.get(cue.object.name, ()):
+                if object_token != subject_token:
+                    yield from self._with_object(frame, cue, subject, fit, object_token)
+
+    def _with_object(
+        self, frame: Frame, cue: Cue, subject: Reference, subject_fit: float, token: int
+    ) -> Iterator[_Candidate]:
+        if cue.property.kind is PropertyKind.DATATYPE:
+            literal = self._literal(cue, token)
+            if literal is not None:
+                yield _Candidate(cue, frame, subject.entity, None, literal, subject_fit, subject.certainty)
+            return
+        object_ = self._references.of(token)
+        if object_ is None or object_.entity == subject.entity:
+            return
+        object_fit = self._fit(object_.entity, cue, is_subject=False)
+        if object_fit >= _LEAST_FIT:
+            certainty = subject.certainty * object_.certainty
+            fit = subject_fit * object_fit
+            yield _Candidate(cue, frame, subject.entity, object_.entity, None, fit, certainty)
+
+    def _fit(self, entity: int, cue: Cue, *, is_subject: bool) -> float:
+        """How well an entity can be an end of the cue's property: by the ontology, and by the words' sense."""
+        thing = self._things[entity]
+        ontology = self._vocabulary.ontology
+        ends_of = ontology.effective_domains if is_subject else ontology.effective_ranges
+        wanted = ends_of(cue.property)
+        nouns = cue.subject_nouns if is_subject else cue.object_nouns
+        slot = cue.subject if is_subject else cue.object
+        fit = self._vocabulary.fit(thing.profile.nouns, thing.classes, wanted)
+        if nouns:
+            fit = min(fit, max(self._sense(thing, noun) for noun in nouns))
+        return min(fit, self._sense(thing, slot.noun)) if slot.noun else fit
+
+    @staticmethod
+    def _sense(thing: Thing, noun: str) -> float:
+        if noun in {"date", "number"}:
+            return 1.0
+        found = thing.profile.is_a(noun.rstrip("!"))
+        return 0.0 if noun.endswith("!") and (found < 1.0) else found
+
+    def _literal(self, cue: Cue, token: int) -> Literal | None:
+        """The value at a token, when it is of the kind that the property takes."""
+        value = value_at(self._parse, self._values, token)
+        ranges = cue.property.ranges
+        if value is not None:
+            if (cue.object.name == "date" or "date" in cue.object_nouns) and value.kind != "date":
+                return None
+            surface = self._parse.text[value.span.start : value.span.end]
+            literal = normalise_literal(surface, ranges)
+            return literal if fits(literal, ranges) else None
+        if cue.object_nouns or cue.object.name in {"date", "number"}:
+            return None
+        return self._string(cue, token)
+
+    def _string(self, cue: Cue, token: int) -> Literal | None:
+        """A name given as text, for a property that takes any string."""
+        word = self._parse.tokens[token]
+        if word.pos not in {"PROPN", "NOUN", "NUM", "X"} or cue.quality < 1.0 or cue.object.name != "subj":
+            return None
+        span = self._phrase(token)
+        surface = self._parse.text[span.start : span.end]
+        literal = normalise_literal(surface, cue.property.ranges)
+        return literal if cue.property.ranges and fits(literal, cue.property.ranges) else None
+
+    def _phrase(self, token: int) -> Span:
+        first = last = token
+        for child in self._parse.dependents(token, "compound", "amod", "nummod", "nmod"):
+            first, last = min(first, child), max(last, child)
+        return self._parse.span_of(first, last + 1)
+
