@@ -19,6 +19,7 @@ from knowledge.domain import (
 from knowledge.ids import EmbeddingId, RelationId, digest_of
 from tables.base import OrgTable
 from tables.graph import EmbeddingRow, EntityRow, EvidenceRow, MentionRow, RelationRow
+from tables.storable import storable_text
 
 Row = dict[str, object]
 # Parents before children: rows are written in this order and removed in the opposite one.
@@ -26,7 +27,10 @@ GRAPH_TABLES: tuple[type[OrgTable], ...] = (EntityRow, MentionRow, RelationRow, 
 
 
 def rows_of(graph: KnowledgeGraph) -> Mapping[type[OrgTable], list[Row]]:
-    """The graph's own columns for each table in `GRAPH_TABLES`; those that all rows share are left out."""
+    """The graph's own columns for each table in `GRAPH_TABLES`; those that all rows share are left out.
+
+    Texts that a model wrote may hold characters that PostgreSQL cannot; those come out as U+FFFD.
+    """
     return {
         EntityRow: [_entity_row(entity) for entity in graph.entities],
         MentionRow: [_mention_row(mention) for mention in graph.mentions],
@@ -39,9 +43,9 @@ def rows_of(graph: KnowledgeGraph) -> Mapping[type[OrgTable], list[Row]]:
 def _entity_row(entity: Entity) -> Row:
     return {
         "id": entity.id,
-        "label": entity.label,
+        "label": storable_text(entity.label),
         "classes": list(entity.classes),
-        "aliases": list(entity.aliases),
+        "aliases": [storable_text(alias) for alias in entity.aliases],
     }
 
 
@@ -70,9 +74,9 @@ def _relation_row(relation: Relation) -> Row:
         "subject_id": relation.subject_id,
         "predicate": relation.predicate,
         "object_id": relation.object_id,
-        "literal_lexical": literal and literal.lexical,
+        "literal_lexical": literal and storable_text(literal.lexical),
         "literal_datatype": literal and literal.datatype,
-        "literal_surface": literal and literal.surface,
+        "literal_surface": literal and storable_text(literal.surface),
         "confidence": relation.confidence,
     }
 
@@ -83,13 +87,14 @@ def _evidence_rows(relation: Relation) -> Iterable[Row]:
 
 
 def _embedding_row(embedding: EntityEmbedding) -> Row:
+    text = storable_text(embedding.text)
     return {
-        "id": EmbeddingId.derive(embedding.entity_id, embedding.model, embedding.text),
+        "id": EmbeddingId.derive(embedding.entity_id, embedding.model, text),
         "entity_id": embedding.entity_id,
         "model": embedding.model,
         "dimensions": len(embedding.vector),
-        "text": embedding.text,
-        "text_digest": digest_of(embedding.text),
+        "text": text,
+        "text_digest": digest_of(text),
         "vector": embedding.vector,
     }
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from tables.base import ACTOR, SCHEMA, OrgTable
 
 APP_ROLE = "knowledge_app"
-POLICY = "organization_isolation"
+_POLICY = "organization_isolation"
 _OWN_ROWS = "organization_id = nullif(current_setting('app.organization_id', true), '')"
 
 _CREATE_ROLE = f"""
@@ -40,13 +40,17 @@ CREATE OR REPLACE FUNCTION {SCHEMA}.touch() RETURNS trigger LANGUAGE plpgsql AS 
 END $$
 """
 
+# The policy's condition as PostgreSQL prints it.
+_OWN_ROWS_PRINTED = "(organization_id = NULLIF(current_setting('app.organization_id'::text, true), ''::text))"
+
 _UNPROTECTED = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname = ANY(:tables) AND NOT (
   c.relrowsecurity AND c.relforcerowsecurity
+  AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = :role)
   AND (SELECT count(*) FROM pg_policy WHERE polrelid = c.oid) = 1
-  AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = :policy AND p.polcmd = '*'
-              AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL)
+  AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*'
+              AND pg_get_expr(p.polqual, c.oid) = :own_rows AND pg_get_expr(p.polwithcheck, c.oid) = :own_rows)
   AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'touch')
   AND has_table_privilege(:role, c.oid, 'SELECT') AND has_table_privilege(:role, c.oid, 'INSERT')
   AND has_table_privilege(:role, c.oid, 'UPDATE') AND has_table_privilege(:role, c.oid, 'DELETE')
@@ -66,7 +70,7 @@ def protect_statements(table: str) -> tuple[str, ...]:
     return (
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY",
-        f"CREATE POLICY {POLICY} ON {name} USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})",
+        f"CREATE POLICY {_POLICY} ON {name} USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {APP_ROLE}",
         f"CREATE TRIGGER touch BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.touch()",
     )
@@ -75,7 +79,5 @@ def protect_statements(table: str) -> tuple[str, ...]:
 def unprotected_tables(connection: Connection) -> tuple[str, ...]:
     """The names of our existing tables that lack any part of their protection, sorted."""
     names = [table.name for table in OrgTable.metadata.sorted_tables]
-    found = connection.execute(
-        text(_UNPROTECTED), {"schema": SCHEMA, "tables": names, "policy": POLICY, "role": APP_ROLE}
-    )
-    return tuple(found.scalars())
+    expected = {"schema": SCHEMA, "tables": names, "role": APP_ROLE, "own_rows": _OWN_ROWS_PRINTED}
+    return tuple(connection.execute(text(_UNPROTECTED), expected).scalars())

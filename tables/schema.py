@@ -43,7 +43,7 @@ def downgrade(url: str, revision: str = "base") -> None:
         StoreUnavailable, ConfigurationError: as `upgrade`.
     """
     with _connection(url) as connection:
-        if connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": SCHEMA}) is None:
+        if not _has_schema(connection):
             return
         command.downgrade(_config(connection), revision)
         if revision == "base":
@@ -59,6 +59,8 @@ def check(url: str) -> None:
         StoreUnavailable: the database did not answer.
     """
     with _connection(url) as connection:
+        if not _has_schema(connection):
+            raise ConfigurationError(f"the database has no schema {SCHEMA}: migrate it")
         try:
             command.check(_config(connection))
         except CommandError as error:
@@ -77,6 +79,10 @@ def _connection(url: str) -> Generator[Connection]:
             yield connection
     except DBAPIError as error:
         raise _translated(error) from error
+
+
+def _has_schema(connection: Connection) -> bool:
+    return connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": SCHEMA}) is not None
 
 
 def _translated(error: DBAPIError) -> Exception:

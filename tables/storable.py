@@ -9,6 +9,8 @@ _REPLACEMENT = "�"
 
 def storable_text(text: str) -> str:
     """The text with NUL characters and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     cleaned = text.replace("\x00", _REPLACEMENT)
     return cleaned.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

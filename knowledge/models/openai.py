@@ -10,7 +10,8 @@ from typing import Any
 
 import openai
 from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types import CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from knowledge.domain import Usage
 from knowledge.errors import (
@@ -71,16 +72,7 @@ class ChatClient:
                     "json_schema": {"name": schema_name, "schema": schema, "strict": True},
                 },
             )
-        tokens = completion.usage
-        usage = Usage(
-            model_calls=1,
-            input_tokens=tokens.prompt_tokens if tokens else 0,
-            output_tokens=tokens.completion_tokens if tokens else 0,
-        )
-        choice = completion.choices[0] if completion.choices else None
-        if choice is None:
-            return ChatAnswer("", complete=False, usage=usage)
-        return ChatAnswer(choice.message.content or "", choice.finish_reason == "stop", usage)
+        return _chat_answer(completion)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -111,6 +103,8 @@ class OpenAIEmbeddingModel:
             response = await self._client.embeddings.create(
                 model=self._model, input=list(texts), encoding_format="float"
             )
+        if not isinstance(response, CreateEmbeddingResponse):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ModelUnavailable("embedding endpoint", "answered something that is not the API's")
         if len(response.data) != len(texts):
             raise ModelAnswerInvalid(
                 "embedding endpoint", f"answered {len(response.data)} vectors for {len(texts)} texts"
@@ -122,6 +116,23 @@ class OpenAIEmbeddingModel:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+
+def _chat_answer(completion: ChatCompletion) -> ChatAnswer:
+    """The SDK builds its objects without looking: what a proxy's error page or another API gives is found out here."""
+    try:
+        tokens = completion.usage
+        usage = Usage(
+            model_calls=1,
+            input_tokens=tokens.prompt_tokens if tokens else 0,
+            output_tokens=tokens.completion_tokens if tokens else 0,
+        )
+        if not completion.choices:
+            return ChatAnswer("", complete=False, usage=usage)
+        choice = completion.choices[0]
+        return ChatAnswer(choice.message.content or "", choice.finish_reason == "stop", usage)
+    except (AttributeError, TypeError) as error:
+        raise ModelUnavailable("chat endpoint", "answered something that is not the API's") from error
 
 
 def _sdk_client(settings: EndpointSettings) -> AsyncOpenAI:

@@ -1,5 +1,6 @@
 """Ontology files: which format a file has, whether it can be read, and where it is wrong if not."""
 
+import io
 import re
 from pathlib import PurePath
 from xml.parsers import expat
@@ -60,6 +61,10 @@ def _decoded(data: bytes, name: str) -> str:
         before = data[: error.start].decode("utf-8-sig", "replace")
         problem = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise OntologyRefused(name, problem, **_place(before)) from error
+    if "\0" in text:
+        raise OntologyRefused(
+            name, "is not a text file; give Turtle, RDF/XML, N-Triples or JSON-LD", **_place(text[: text.index("\0")])
+        )
     if not text.strip():
         raise OntologyRefused(name, "is empty; it must declare classes, and properties between them")
     return text
@@ -89,10 +94,10 @@ def _parsed_leniently(text: str, name: str, form: RdfFormat, error: SyntaxError)
     try:
         quads = list(parse(text, format=form, base_iri=_BASE_IRI, lenient=True))
     except SyntaxError as worse:
-        raise _refusal(name, form, worse) from worse
+        raise _refusal(text, name, form, worse) from worse
     sound = [quad for quad in quads if _is_sound(quad.object)]
     if not all(_is_sound(term) for quad in sound for term in (quad.subject, quad.predicate)):
-        raise _refusal(name, form, error) from error
+        raise _refusal(text, name, form, error) from error
     return sound
 
 
@@ -124,12 +129,37 @@ def _checked_xml(text: str, name: str) -> str:
     return text
 
 
-def _refusal(name: str, form: RdfFormat, error: SyntaxError) -> OntologyRefused:
+def _refusal(text: str, name: str, form: RdfFormat, error: SyntaxError) -> OntologyRefused:
     problem = _PLACE.sub("", error.msg or str(error)).rstrip(".")
     cure = f"mend it there, or give the file the suffix of its format if it is not {form.name}"
     if "LoadDocumentCallback" in problem:
         problem, cure = "its @context is a link, which is not followed", "write the context into the file"
-    return OntologyRefused(name, f"{problem}; {cure}", line=error.lineno, column=error.offset)
+    line = error.lineno if error.lineno is not None else _line_of_error(text, form)
+    return OntologyRefused(name, f"{problem}; {cure}", line=line, column=error.offset)
+
+
+def _line_of_error(text: str, form: RdfFormat) -> int | None:
+    """The line in which the parser gives up, for the errors that do not say: most of those above plain syntax."""
+    lines = _LineByLine(text.encode())
+    try:
+        for _ in parse(lines, format=form, base_iri=_BASE_IRI):
+            pass
+    except SyntaxError:
+        return lines.begun
+    return None
+
+
+class _LineByLine(io.BytesIO):
+    """Hands out no more than one line at a time, and so knows how far its reader is."""
+
+    begun = 1
+    _at_line_end = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = self.readline(-1 if size is None else size)
+        self.begun += bool(self._at_line_end and piece)
+        self._at_line_end = piece.endswith(b"\n")
+        return piece
 
 
 def _place(before: str) -> dict[str, int]:

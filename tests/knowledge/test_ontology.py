@@ -232,8 +232,16 @@ def test_look_ups_leave_no_trace_in_the_value(films: Ontology) -> None:
         (b"<?xml version='1.0' encoding='latin-1'?><rdf/>", "a.rdf", 1, 1, "save it as UTF-8"),
         (b"<Ontology xmlns='http://www.w3.org/2002/07/owl#'/>", "a.owl", 1, 1, "OWL/XML"),
         (b'<a:b> <a:c> "d" .', "a.ttl", None, None, "no classes"),
-        (b'{"@context": "https://schema.org", "@id": "a:b"}', "a.jsonld", None, None, "context"),
+        (b'{"@context": "https://schema.org", "@id": "a:b"}', "a.jsonld", 1, None, "context"),
         (b'{"@context": {},\n "@id" }', "a.jsonld", 2, None, "JSON-LD"),
+        (
+            b"<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>\n\n<r:Description r:ID='1'/></r:RDF>",
+            "a.rdf",
+            3,
+            None,
+            "rdf:ID",
+        ),
+        (b"PK\0\1", "a.ttl", 1, 3, "not a text file"),
         (b"<a b> a <http://www.w3.org/2002/07/owl#Class> .", "a.nt", 1, None, "IRI"),
     ],
 )

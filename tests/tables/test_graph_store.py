@@ -1,6 +1,7 @@
 """Published graphs: read back equal, and published again without a change."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -69,6 +70,32 @@ def test_vectors_are_kept_as_four_byte_floats(
     (found,) = load_graph(database, organization_id, rough.extraction_id).embeddings
     assert found.vector == pytest.approx((0.1, 0.7), rel=1e-7)
     assert publish(database, organization_id, rough, ExecutionId.new()) == 0
+
+
+def test_a_label_that_cannot_be_stored_does_not_cost_the_graph(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """A model may answer with a NUL or half a surrogate pair; everything else it found is still published."""
+    odd = replace(graph.entities[0], label="a\x00b", aliases=("\ud800",))
+    publish(database, organization_id, replace(graph, entities=(odd, graph.entities[1])), ExecutionId.new())
+    found = load_graph(database, organization_id, graph.extraction_id).entities[0]
+    assert (found.label, found.aliases) == ("a\ufffdb", ("\ufffd",))
+
+
+def test_executions_that_publish_the_same_at_once_do_not_disturb_each_other(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """Two flow runs on one document end at the same time: one graph, no deadlock."""
+    reversed_graph = replace(graph, mentions=graph.mentions[::-1], entities=graph.entities[::-1])
+    with ThreadPoolExecutor(4) as pool:
+        changed = list(
+            pool.map(
+                lambda published: publish(database, organization_id, published, ExecutionId.new()),
+                [graph, reversed_graph] * 4,
+            )
+        )
+    assert sorted(changed)[:-1] == [0] * 7
+    assert load_graph(database, organization_id, graph.extraction_id) == graph
 
 
 def test_a_graph_of_a_document_that_is_not_stored_is_refused(

@@ -132,6 +132,7 @@ def test_a_table_that_lost_its_protection_is_named(administrator: Engine) -> Non
         "ALTER TABLE knowledge.mention DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE knowledge.mention NO FORCE ROW LEVEL SECURITY",
         "CREATE POLICY all_of_it ON knowledge.mention USING (true)",
+        "ALTER POLICY organization_isolation ON knowledge.mention USING (true)",
         "DROP TRIGGER touch ON knowledge.mention",
         f"GRANT TRUNCATE ON knowledge.mention TO {APP_ROLE}",
     ):
@@ -139,3 +140,6 @@ def test_a_table_that_lost_its_protection_is_named(administrator: Engine) -> Non
             assert unprotected_tables(connection) == ()
             connection.execute(text(statement))
             assert unprotected_tables(connection) == ("mention",)
+    with administrator.connect() as connection:
+        connection.execute(text(f"ALTER ROLE {APP_ROLE} BYPASSRLS"))
+        assert len(unprotected_tables(connection)) == len(TABLES)

@@ -26,17 +26,19 @@ def execute(url: str, *statements: str) -> None:
 
 
 @pytest.fixture
-def modest_url(empty_database_url: str) -> Iterator[Callable[[str], str]]:
-    """Makes a login that is no superuser but owns the database, with these role attributes; gives its URL."""
+def modest_url(empty_database_url: str, database_url: str) -> Iterator[Callable[..., str]]:
+    """Makes a login that is no superuser but owns the database, and is a member of the roles given; gives its URL."""
+    upgrade(database_url)  # so that the application role, which all databases of a server share, is there
     name = f"modest_{uuid.uuid4().hex[:8]}"
     database = make_url(empty_database_url).database
 
-    def make(attributes: str) -> str:
+    def make(*roles: str) -> str:
         execute(
             empty_database_url,
-            f"CREATE ROLE {name} LOGIN PASSWORD 'pw' {attributes}",
+            f"CREATE ROLE {name} LOGIN PASSWORD 'pw'",
             f"ALTER DATABASE {database} OWNER TO {name}",
             "CREATE EXTENSION IF NOT EXISTS vector",
+            *(f"GRANT {role} TO {name}" for role in roles),
         )
         return make_url(empty_database_url).set(username=name, password="pw").render_as_string(hide_password=False)
 
@@ -100,15 +102,15 @@ def test_a_schema_that_differs_from_the_models_is_named(empty_database_url: str,
 
 def test_a_database_without_our_schema_does_not_pass_the_check(empty_database_url: str) -> None:
     """Not migrated is different from the models, too."""
-    with pytest.raises(ConfigurationError, match="differs"):
+    with pytest.raises(ConfigurationError, match="migrate it"):
         check(empty_database_url)
 
 
 def test_an_owner_who_is_no_superuser_is_bound_by_row_level_security(
-    modest_url: Callable[[str], str], organization_id: OrganizationId
+    modest_url: Callable[..., str], organization_id: OrganizationId
 ) -> None:
     """The login that migrates and works may own the tables; it still sees nothing outside an org_session."""
-    url = modest_url("CREATEROLE")
+    url = modest_url(APP_ROLE)
     upgrade(url)
     check(url)
     database = create_database(url)
@@ -129,18 +131,18 @@ def test_an_owner_who_is_no_superuser_is_bound_by_row_level_security(
     database.close()
 
 
-def test_a_login_without_the_rights_is_told_which(modest_url: Callable[[str], str]) -> None:
+def test_a_login_without_the_rights_is_told_which(modest_url: Callable[..., str]) -> None:
     """The message is what the operator hands to the database's administrator."""
     with pytest.raises(ConfigurationError, match=f"GRANT {APP_ROLE} TO"):
-        upgrade(modest_url("NOCREATEROLE"))
+        upgrade(modest_url())
 
 
 def test_a_login_that_may_not_take_the_role_is_told_so(
-    modest_url: Callable[[str], str], empty_database_url: str, organization_id: OrganizationId
+    modest_url: Callable[..., str], empty_database_url: str, organization_id: OrganizationId
 ) -> None:
     """A worker's login that nobody granted the role fails clearly, and closed."""
     upgrade(empty_database_url)
-    database = create_database(modest_url(""))
+    database = create_database(modest_url())
     with (
         pytest.raises(ConfigurationError, match=f"GRANT {APP_ROLE} TO"),
         database.org_session(organization_id) as session,

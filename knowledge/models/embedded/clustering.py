@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from knowledge.models.embedded.lexicon import NAME_SUFFIXES, ORGANIZATION_SUFFIXES, STYLES, TITLES, countries, nationalities
+from knowledge.models.embedded.lexicon import countries, nationalities
 
 _DROPPED = re.compile(r"'s$|^the\s+|[\"“”]", re.IGNORECASE)
 _ACRONYM = re.compile(r"[A-Z][A-Z.]*[A-Z]\.?")
@@ -56,9 +56,9 @@ def _key(text: str, label: str) -> str:
     if country is not None:
         return country.lower()
     words = [word for word in re.split(r"[\s,]+", name.lower()) if word]
-    while len(words) > 1 and words[-1] in ORGANIZATION_SUFFIXES and label != "PERSON":
+    while len(words) > 1 and words[-1] in word_set("organization_suffixes") and label != "PERSON":
         words = words[:-1]
-    while len(words) > 1 and words[0].rstrip(".") in TITLES - STYLES and label == "PERSON":
+    while len(words) > 1 and words[0].rstrip(".") in word_set("titles") - word_set("styles") and label == "PERSON":
         words = words[1:]
     return " ".join(words)
 
@@ -74,15 +74,17 @@ def _fuller(
         if len(longer) <= len(words):
             continue
         other_text, other_label = names[indexes[0]]
-        if (label in {"PERSON", ""} and other_label == "PERSON" and _is_part_of_person(words, longer)) or (label != "PERSON" and _is_acronym(plain(text), plain(other_text))):
+        if (label in {"PERSON", ""} and other_label == "PERSON" and _is_part_of_person(words, longer)) or (
+            label != "PERSON" and _is_acronym(plain(text), plain(other_text))
+        ):
             found.append(other)
     first = next(iter(groups))
     return found[0] if len(found) == 1 or first in found[:1] else None
 
 
 def _is_part_of_person(words: list[str], longer: list[str]) -> bool:
-    """"Curie" or "Marie" or "Marie Curie" of "Marie Skłodowska Curie": the words in order, with an end in common."""
-    while len(longer) > 1 and longer[-1] in NAME_SUFFIXES:
+    """ "Curie" or "Marie" or "Marie Curie" of "Marie Skłodowska Curie": the words in order, with an end in common."""
+    while len(longer) > 1 and longer[-1] in word_set("name_suffixes"):
         longer = longer[:-1]
     rest = iter(longer)
     ends = words[-1] == longer[-1] or (len(words) == 1 and words[0] == longer[0])

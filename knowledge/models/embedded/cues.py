@@ -4,11 +4,10 @@ import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 
-from knowledge.models.embedded.lexicon import lexicon_text
+from knowledge.models.embedded.lexicon import lexicon_text, taxonomy
 from knowledge.models.embedded.vocabulary import base_verb, key_of, labels_of, singular, words_of
 from knowledge.ontology import Ontology, OntologyProperty, PropertyKind
 
-_PREPOSITIONS = frozenset(["in", "at", "on", "of", "from", "to", "for", "with", "by", "as", "into", "under", "through", "near", "upon", "about", "after"])
 _LEADING = frozenset(["has", "is", "was", "are", "be", "have", "been", "the", "a", "an", "does"])
 _UNIT_TAILS = frozenset(["in", "km", "m", "metres", "meters", "feet", "kg", "name", "total"])
 _DATE_HEADS = frozenset({"date", "year", "day", "time"})
@@ -101,11 +100,12 @@ def _from_label(term: OntologyProperty, label: str) -> list[Cue]:
         words = words[:-1]
     if not words:
         return []
-    if len(words) > 1 and words[-1] in _PREPOSITIONS:
+    if len(words) > 1 and words[-1] in word_set("prepositions"):
         return _from_ending(term, words[:-1], words[-1])
     verb = base_verb(words[-1])
     if verb is not None and len(words) > 1 and words[-1].endswith(("ed", "n", "d")):
-        return [_cue(term, verb, Slot("subj"), Slot("obj", " ".join(map(singular, words[:-1]))), 1.0)]
+        noun = " ".join(map(singular, words[:-1]))
+        return [_cue(term, verb, Slot("subj"), Slot("obj", noun), 1.0)] if taxonomy().find(noun) else []
     found = [_cue(term, verb, Slot("subj"), Slot("obj"), 1.0)] if verb is not None and len(words) == 1 else []
     phrase = _phrase(words)
     if phrase[-1] in _DATE_HEADS and len(phrase) > 1:
@@ -114,7 +114,7 @@ def _from_label(term: OntologyProperty, label: str) -> list[Cue]:
 
 
 def _from_ending(term: OntologyProperty, words: list[str], preposition: str) -> list[Cue]:
-    """"founded by", "located in", "works for", "capital of"."""
+    """ "founded by", "located in", "works for", "capital of"."""
     verb = base_verb(words[-1])
     if verb is not None and preposition == "by":
         return [_cue(term, verb, Slot("obj"), Slot("subj"), 1.0)] if len(words) == 1 else []
@@ -142,7 +142,9 @@ def _concepts() -> dict[str, tuple[_Concept, ...]]:
     found: dict[str, list[_Concept]] = {}
     for row in tomllib.loads(lexicon_text("relations.toml")).values():
         concept = _Concept(
-            _nouns(row.get("subject", "")), _nouns(row.get("object", "")), tuple(c for text in row["cues"] for c in _read(text))
+            _nouns(row.get("subject", "")),
+            _nouns(row.get("object", "")),
+            tuple(c for text in row["cues"] for c in _read(text)),
         )
         for label in dict.fromkeys(map(key_of, row["labels"])):
             found.setdefault(label, []).append(concept)
@@ -161,6 +163,6 @@ def _read(text: str) -> list[tuple[str, Slot, Slot]]:
 
 
 def _slots(text: str) -> list[Slot]:
-    """"in|at-place" is two slots, each with the noun its filler must be compatible with."""
+    """ "in|at-place" is two slots, each with the noun its filler must be compatible with."""
     names, _, noun = text.partition("-")
     return [Slot(name, noun.replace("_", " ")) for name in names.split("|")]

@@ -69,9 +69,7 @@ class EmbeddedExtractionModel:
         found = await self._run(lambda: self._passage(text).mentions(self._reader(ontology)))
         return FoundMentions(found, self._extractor, _ASKED)
 
-    async def find_entities(
-        self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology
-    ) -> FoundEntities:
+    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
         """The things that `mentions` name, in order of first mention; without any class only if related."""
         if not mentions:
             return FoundEntities((), self._extractor)

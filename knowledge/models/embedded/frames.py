@@ -7,13 +7,14 @@ for values that stand with the word. Of a noun, `subj` is what is called it and 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from knowledge.models.embedded.lexicon import DENYING_MODIFIERS, DOUBTING_WORDS, nationalities
+from knowledge.models.embedded.lexicon import DOUBTING_WORDS, nationalities, word_set
 from knowledge.models.embedded.parsing import Parse, Token
 
 _CLAUSE_SUBJECTS = ("nsubj", "nsubjpass")
 _LINKING = frozenset({"be", "become", "remain"})
 _HAVING = frozenset({"have", "possess", "boast"})
 _CALLING = frozenset({"appoint", "elect", "name", "serve", "act", "know", "crown", "work", "choose", "regard"})
+_REALISING = frozenset({"help", "go", "continue", "manage", "begin", "start", "proceed"})
 _NOT_IN_FRAMES = frozenset({"if", "whether", "unless"})
 
 
@@ -59,11 +60,14 @@ def _is_doubtful(parse: Parse, index: int) -> bool:
         if token.dep in {"mark", "advmod"} and token.lemma in _NOT_IN_FRAMES | {"never", "allegedly", "reportedly"}:
             return True
     token = parse.tokens[index]
-    if token.dep in {"conj", "xcomp"} and token.head != index:
-        return _is_doubtful(parse, token.head)
-    if token.dep == "xcomp":
-        return True
-    return False
+    if token.dep not in {"ROOT", "conj"} and _is_infinitive(parse, token):
+        return parse.tokens[token.head].lemma not in _REALISING or _is_doubtful(parse, token.head)
+    return token.dep in {"conj", "xcomp"} and token.head != index and _is_doubtful(parse, token.head)
+
+
+def _is_infinitive(parse: Parse, verb: Token) -> bool:
+    """ "to found": what was wanted, agreed or planned need not have happened."""
+    return any(parse.tokens[i].tag == "TO" for i in parse.dependents(verb.index, "aux"))
 
 
 def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
@@ -90,7 +94,9 @@ def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
     for child in parse.dependents(verb.index, "dobj"):
         noun = parse.tokens[child]
         if noun.pos == "NOUN":
-            yield Frame(f"{verb.lemma}_{noun.lemma}", frozenset(), _merged(parse, frozen, child), verb.sentence, certainty)
+            yield Frame(
+                f"{verb.lemma}_{noun.lemma}", frozenset(), _merged(parse, frozen, child), verb.sentence, certainty
+            )
     yield from _linked(parse, verb, subjects, frozen)
 
 
@@ -169,9 +175,7 @@ def _merged(parse: Parse, slots: dict[str, tuple[int, ...]], noun: int) -> dict[
     return {slot: tuple(fillers) for slot, fillers in found.items()}
 
 
-def _linked(
-    parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tuple[int, ...]]
-) -> Iterator[Frame]:
+def _linked(parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tuple[int, ...]]) -> Iterator[Frame]:
     """Frames of the nouns that a clause calls its subject ("is the capital of"), or says that it has."""
     if verb.lemma in _LINKING:
         names = [i for c in parse.dependents(verb.index, "attr", "oprd") for i in conjuncts(parse, c)]
@@ -199,7 +203,7 @@ def _spread(parse: Parse, indexes: list[int]) -> tuple[int, ...]:
 
 
 def _adjective(parse: Parse, verb: Token, index: int, subjects: tuple[int, ...]) -> Frame:
-    """"X is 324 metres tall": the adjective with its measure as `number`."""
+    """ "X is 324 metres tall": the adjective with its measure as `number`."""
     slots: dict[str, list[int]] = {"subj": list(subjects)}
     _put(parse, slots, "number", parse.dependents(index, "npadvmod", "nummod"))
     _prepositions(parse, slots, index, depth=1)
@@ -207,7 +211,7 @@ def _adjective(parse: Parse, verb: Token, index: int, subjects: tuple[int, ...])
 
 
 def _had(parse: Parse, noun: int, owners: tuple[int, ...], sentence: int) -> Iterator[Frame]:
-    """"X has a population of 5": whose it is comes from the clause, what it is from the noun's own "of"."""
+    """ "X has a population of 5": whose it is comes from the clause, what it is from the noun's own "of"."""
     slots: dict[str, list[int]] = {}
     _prepositions(parse, slots, noun, depth=1)
     values = slots.get("of", [])
@@ -234,7 +238,7 @@ def _of_noun(parse: Parse, noun: Token) -> Iterator[Frame]:
 
 
 def _qualified(parse: Parse, noun: Token) -> Iterator[Frame]:
-    """"a Polish physicist", "a 2010 film", "Redmond, Washington"."""
+    """ "a Polish physicist", "a 2010 film", "Redmond, Washington"."""
     for child in parse.dependents(noun.index, "amod", "compound", "nummod"):
         token = parse.tokens[child]
         if token.text in nationalities():
@@ -252,14 +256,14 @@ def _leftmost(parse: Parse, noun: Token) -> Token:
 
 
 def _possessed(parse: Parse, name: Token, noun: int) -> Iterator[Frame]:
-    """"Toyota's president Akio Toyoda"."""
+    """ "Toyota's president Akio Toyoda"."""
     owners = tuple(i for o in parse.dependents(name.index, "poss") for i in conjuncts(parse, o))
     found = {"of": owners, "subj": tuple(conjuncts(parse, name.index))}
     yield Frame(parse.tokens[noun].lemma, frozenset(), found, name.sentence, 0.8)
 
 
 def _accompanying(parse: Parse, noun: Token) -> Iterator[Frame]:
-    """"X, with a population of 5,": the noun belongs to what "with" stands on, or to that clause's subject."""
+    """ "X, with a population of 5,": the noun belongs to what "with" stands on, or to that clause's subject."""
     holder = parse.tokens[parse.tokens[noun.head].head]
     owners = [holder.index] if holder.pos in {"NOUN", "PROPN"} else _subjects(parse, holder)
     for index in conjuncts(parse, noun.index):
@@ -271,7 +275,7 @@ def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: fl
     """The frame of a noun that something is called, unless its modifiers deny it."""
     token = parse.tokens[noun]
     found = modifiers(parse, noun)
-    if token.pos not in {"NOUN", "PROPN"} or found & DENYING_MODIFIERS or not called:
+    if token.pos not in {"NOUN", "PROPN"} or found & word_set("denying_modifiers") or not called:
         return
     slots: dict[str, list[int]] = {"subj": list(called)}
     _prepositions(parse, slots, noun, depth=2)

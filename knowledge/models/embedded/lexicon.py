@@ -1,6 +1,6 @@
 """What the rules know about English: a taxonomy of nouns, countries and their adjectives, titles, suffixes.
 
-The data lies in nouns.txt, places.txt, firstnames.txt and relations.toml beside this file; `LEXICON_FILES` names them.
+The data lies in the files beside this one that `LEXICON_FILES` names.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,10 @@ from importlib.resources import files
 
 from knowledge.ids import digest_of
 
-LEXICON_FILES = ("nouns.txt", "places.txt", "firstnames.txt", "relations.toml")
+LEXICON_FILES = ("nouns.txt", "words.txt", "places.txt", "firstnames.txt", "relations.toml")
 
-TITLES = frozenset(
-    ["mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "lady", "lord", "dame", "president", "king", "queen", "prince", "princess", "emperor", "empress", "pope", "saint", "st", "general", "colonel", "captain", "major", "lieutenant", "sergeant", "admiral", "commander", "senator", "governor", "mayor", "minister", "chancellor", "judge", "justice", "rev", "reverend", "father", "brother", "sister", "bishop", "archbishop", "cardinal", "duke", "duchess", "baron", "count", "countess", "earl", "sheikh", "sultan", "tsar", "detective", "inspector", "officer", "secretary", "representative", "congressman", "chairman", "premier", "director", "coach", "uncle", "aunt", "madame", "monsieur", "herr"]
-)
-# Titles that belong to the name of who bears them: "Prince Albert" is not just any Albert.
-STYLES = frozenset("king queen prince princess emperor empress pope saint st sir lord lady tsar".split())
-NAME_SUFFIXES = frozenset(["jr", "jr.", "sr", "sr.", "ii", "iii", "iv", "phd", "ph.d.", "md", "m.d."])
-ORGANIZATION_SUFFIXES = frozenset(
-    ["inc", "inc.", "incorporated", "corp", "corp.", "corporation", "co", "co.", "company", "ltd", "ltd.", "limited", "llc", "plc", "gmbh", "ag", "s.a.", "sa", "nv", "n.v.", "ab", "oy", "group", "holdings"]
-)
-# Modifiers with which a thing is not, or not yet, or not quite what its noun says.
-DENYING_MODIFIERS = frozenset(
-    ["former", "ex", "vice", "deputy", "assistant", "associate", "proposed", "alleged", "potential", "future", "would-be", "honorary", "aspiring", "fictional", "unofficial", "failed", "so-called", "supposed", "possible", "planned", "prospective", "rejected", "false", "putative", "interim", "self-proclaimed"]
-)
 DOUBTING_WORDS = frozenset(["may", "might", "would", "could", "should", "can"])
-# spaCy's labels (OntoNotes 5) as nouns of the taxonomy; the others are values, not things.
+# spaCy's labels (OntoNotes 5) as nouns of the taxonomy.
 LABEL_KINDS = {
     "PERSON": "person",
     "ORG": "organization",
@@ -38,9 +25,10 @@ LABEL_KINDS = {
     "PRODUCT": "product",
     "LANGUAGE": "language",
     "LAW": "law",
+    "DATE": "date",
+    "CARDINAL": "number",
 }
 VALUE_LABELS = frozenset({"DATE", "TIME", "PERCENT", "MONEY", "QUANTITY", "ORDINAL", "CARDINAL"})
-CATCH_ALL_LABELS = frozenset(["thing", "entity", "miscellaneous", "other", "misc", "object", "resource", "concept", "item"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +110,17 @@ def _closure(noun: str, broader: dict[str, set[str]]) -> frozenset[str]:
             found.add(current)
             todo.extend(broader.get(current, ()))
     return frozenset(found)
+
+
+def word_set(name: str) -> frozenset[str]:
+    """A closed set of lower-case words from words.txt."""
+    return _word_sets()[name]
+
+
+@cache
+def _word_sets() -> dict[str, frozenset[str]]:
+    rows = (line.partition(":") for line in _lines("words.txt"))
+    return {name: frozenset(members.split()) for name, _, members in rows}
 
 
 @cache

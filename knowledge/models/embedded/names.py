@@ -1,27 +1,16 @@
 """Finds the names in a parsed passage: the recogniser's spans, mended, and those that it misses."""
 
-import re
 from collections.abc import Iterable
 
-from knowledge.domain import Span
-from knowledge.models.embedded.lexicon import STYLES, TITLES, VALUE_LABELS, nationalities, taxonomy
+from knowledge.models.embedded.lexicon import VALUE_LABELS, nationalities, taxonomy, word_set
 from knowledge.models.embedded.loading import required
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token, is_known
+from knowledge.models.embedded.titles import FIXED_VALUES, find_titles
 
-_FIXED_VALUES = VALUE_LABELS - {"CARDINAL", "ORDINAL"}
 _CONNECTORS = frozenset(["of", "de", "van", "von", "der", "den", "la", "le", "du", "da", "di", "del", "al", "&", "the"])
+_TRAILING = _CONNECTORS | {"for", "in", "and", "by", "at", "on", ","}
+_NAMELESS = ("calendar", "sentence_openers", "honours", "titles")
 _OF_HEADS = frozenset({"organization", "event", "award", "territory", "facility", "law", "landform", "body of water"})
-_CALENDAR = frozenset(
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "christmas", "easter"]
-)
-_TITLED = re.compile(
-    r"(?P<title>[A-Z0-9][\w'’.&:!?,/-]*(?: (?:[A-Z0-9&][\w'’.&:!?,/-]*|of|the|and|to|in|on|for|a|an|at|with|from|by|'s|de|la))*"
-    r" (?:[A-Z0-9][\w'’.&:!?/-]*)|[A-Z][\w'’-]+)(?: \([^()]{1,120}\))?,? (?:is|was|are|were) (?:a|an|the|one)\b"
-)
-_QUOTED = re.compile(r"[\"“](?P<title>[A-Z0-9][^\"“”\n]{0,70}[^\s\"“”,.])[,.]?[\"”]")
-_NOT_TITLES = frozenset(
-    ["this", "that", "these", "those", "it", "he", "she", "they", "there", "here", "what", "who", "which", "his", "her", "its", "their", "our", "my", "your", "another", "some", "many", "most", "all", "each", "every", "one", "two", "three", "both", "i", "we", "you", "the", "a", "an", "in", "on", "at", "by", "for", "from", "with", "when", "while", "after", "before", "during", "since", "until", "although", "as", "if", "but", "and", "or", "so", "yet", "also", "later", "today", "however"]
-)
 
 
 def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
@@ -34,7 +23,7 @@ def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
     things = [span for span in (_trimmed(parse, s) for s in parse.named if s.label not in VALUE_LABELS) if span]
     things = [_unlabelled(parse, span) for span in things]
     runs = list(_runs(parse))
-    candidates = [*_titles(parse), *_extended(parse, runs, things), *things, *_unnamed(parse, runs)]
+    candidates = [*find_titles(parse), *_extended(parse, runs, things), *things, *_unnamed(parse, runs)]
     for span in candidates:
         if not any(taken[span.first : span.last]):
             taken[span.first : span.last] = b"\1" * (span.last - span.first)
@@ -45,31 +34,51 @@ def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
 
 def _trimmed(parse: Parse, span: NamedSpan) -> NamedSpan | None:
     """The span without determiners, titles, possessive endings and punctuation at its ends."""
-    first, last = span.first, span.last
     tokens = parse.tokens
-    if span.label == "PERSON" and first > 0 and tokens[first - 1].text.lower() in STYLES and tokens[first - 1].text[0].isupper():
-        first -= 1
+    first, last = _with_style(parse, span), span.last
     while first < last and _is_lead(tokens[first], span.label, is_last=last - first == 1):
         first += 1
-    while last > first and (tokens[last - 1].tag in {"POS", "_SP"} or not tokens[last - 1].text[-1].isalnum()):
-        if tokens[last - 1].text[-1:] == "." and len(tokens[last - 1].text) > 1:
-            break
+    last = next((i for i in range(first, last) if tokens[i].text in {"(", "[", "]"}), last)
+    while last > first and _is_tail(tokens[last - 1]):
         last -= 1
     body = tokens[first:last]
-    if not body or not any(t.text[:1].isupper() or t.text[:1].isdigit() for t in body):
+    if not any(t.text[0].isupper() or t.text[0].isdigit() for t in body):
         return None
-    if len(body) == 1 and (body[0].pos == "PRON" or body[0].text.lower() in _CALENDAR | _NOT_TITLES | TITLES):
-        return None
-    shouted = len(body) == 1 and body[0].text.isupper() and len(body[0].text) > 1
-    if shouted and (is_known(body[0].text.lower(), "NOUN") or is_known(body[0].text.lower(), "VERB")):
+    if len(body) == 1 and _is_no_name(body[0]):
         return None
     return NamedSpan(first, last, span.label)
+
+
+def _with_style(parse: Parse, span: NamedSpan) -> int:
+    """Where a name begins when "Prince" or the like stands before it."""
+    before = parse.tokens[span.first - 1].text if span.first > 0 else ""
+    styled = span.label == "PERSON" and before[:1].isupper() and before.lower() in word_set("styles")
+    return span.first - 1 if styled else span.first
+
+
+def _is_tail(token: Token) -> bool:
+    if token.tag in {"POS", "_SP"} or token.text.lower() in _TRAILING:
+        return True
+    return not token.text[-1].isalnum() and (token.text[-1] != "." or len(token.text) == 1)
+
+
+def _is_no_name(token: Token) -> bool:
+    """Whether a word names nothing by itself: a pronoun, a month, a title, an ordinary word in capitals."""
+    word = token.text.lower()
+    if token.pos == "PRON" or any(word in word_set(name) for name in _NAMELESS):
+        return True
+    return len(word) > 1 and token.text.isupper() and (is_known(word, "NOUN") or is_known(word, "VERB"))
 
 
 def _unlabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
     """People have no article: "the Danube" is no person, whatever the recogniser says; nor is a person in a "the"."""
     before = parse.tokens[span.first - 1] if span.first > 0 else None
-    if span.label == "PERSON" and before is not None and before.lemma == "the" and span.first <= before.head < span.last:
+    if (
+        span.label == "PERSON"
+        and before is not None
+        and before.lemma == "the"
+        and span.first <= before.head < span.last
+    ):
         return NamedSpan(span.first, span.last, "")
     return span
 
@@ -77,53 +86,14 @@ def _unlabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
 def _is_lead(token: Token, label: str, *, is_last: bool) -> bool:
     if token.tag in {"DT", "PRP$", "_SP", "POS"} or not (token.text[0].isalnum() or token.text[0] in "$#@"):
         return token.text != "The" or label not in {"WORK_OF_ART"}
-    return label == "PERSON" and not is_last and token.text.rstrip(".").lower() in TITLES - STYLES
-
-
-def _titles(parse: Parse) -> Iterable[NamedSpan]:
-    """Titles in quotation marks, and names that a sentence begins with to say what they are."""
-    for match in _QUOTED.finditer(parse.text):
-        words = match["title"].split()
-        if len(words) <= 9 and all(w[0].isupper() or not w[0].isalpha() for w in words if len(w) > 4):
-            yield from _aligned(parse, Span(*match.span("title")), "WORK_OF_ART")
-    for sentence in parse.sentences:
-        match = _TITLED.match(parse.text.replace("\n", " "), sentence.span.start, sentence.span.end)
-        if match is None:
-            continue
-        words = match["title"].split()
-        if len(words) == 1 and _is_defined(parse, sentence.first):
-            yield from _aligned(parse, Span(*match.span("title")), "")
-        plain = len(words) < 2 or any(w[:1].islower() or w.lower() in {"a", "an", "the"} for w in words)
-        if plain and words[0].lower() not in _NOT_TITLES - {"the", "a", "an"} and len(words) > 1 and "," not in match["title"]:
-            yield from _aligned(parse, Span(*match.span("title")), "")
-
-
-def _is_defined(parse: Parse, index: int) -> bool:
-    """Whether a sentence begins with one bare word that it then calls a work, place, organization or person."""
-    token = parse.tokens[index]
-    verb = parse.tokens[token.head]
-    if token.dep != "nsubj" or verb.lemma != "be" or parse.children[index]:
-        return False
-    kinds = taxonomy()
-    return any(
-        kinds.broader_than(parse.tokens[i].lemma) & {"work", "place", "organization", "person", "event", "product"}
-        for i in parse.dependents(verb.index, "attr")
+    return (
+        label == "PERSON" and not is_last and token.text.rstrip(".").lower() in word_set("titles") - word_set("styles")
     )
-
-
-def _aligned(parse: Parse, span: Span, label: str) -> Iterable[NamedSpan]:
-    """The span in tokens, when it begins and ends where tokens do."""
-    inside = parse.tokens_in(span)
-    if inside and parse.tokens[inside[0]].start == span.start and parse.tokens[inside[-1]].end == span.end:
-        labels = {s.label for s in parse.named if inside[0] <= s.first and s.last <= inside[-1] + 1}
-        whole = next((s.label for s in parse.named if (s.first, s.last) == (inside[0], inside[-1] + 1)), label)
-        if not labels & _FIXED_VALUES:
-            yield NamedSpan(inside[0], inside[-1] + 1, "" if whole in VALUE_LABELS else whole)
 
 
 def _runs(parse: Parse) -> Iterable[tuple[int, int]]:
     """Maximal runs `[first, last)` of capitalised words within a sentence, joined by words such as "of"."""
-    values = {i for s in parse.named if s.label in _FIXED_VALUES for i in range(s.first, s.last)}
+    values = {i for s in parse.named if s.label in FIXED_VALUES for i in range(s.first, s.last)}
     for sentence in parse.sentences:
         index = sentence.first
         while index < sentence.last:
@@ -151,7 +121,7 @@ def _next_in_run(parse: Parse, last: int, limit: int, values: set[int]) -> int:
 
 def _is_name_word(token: Token, sentence_first: int) -> bool:
     """Whether a word is written and used as (part of) a name; the first of a sentence must be a proper noun."""
-    if not token.text[0].isupper() or token.text.lower() in _CALENDAR:
+    if not token.text[0].isupper() or token.text.lower() in word_set("calendar"):
         return False
     if token.pos == "PROPN":
         return True
@@ -167,7 +137,7 @@ def _continues(token: Token) -> bool:
 
 def _heads_of_name(token: Token) -> bool:
     kinds = taxonomy().broader_than(token.text.lower())
-    return bool(kinds & _OF_HEADS) and token.text.lower() not in TITLES
+    return bool(kinds & _OF_HEADS) and token.text.lower() not in word_set("titles")
 
 
 def _extended(parse: Parse, runs: list[tuple[int, int]], things: list[NamedSpan]) -> Iterable[NamedSpan]:
@@ -177,7 +147,7 @@ def _extended(parse: Parse, runs: list[tuple[int, int]], things: list[NamedSpan]
         if len(inside) != 1 or inside[0].label in {"NORP", "PERSON", "WORK_OF_ART"}:
             continue
         span = inside[0]
-        if first <= span.first and last > span.last and parse.tokens[last - 1].text.lower() not in TITLES:
+        if first <= span.first and last > span.last and parse.tokens[last - 1].text.lower() not in word_set("titles"):
             if span.last < last and parse.tokens[span.last].text.lower() in _CONNECTORS:
                 continue
             trimmed = _trimmed(parse, NamedSpan(span.first, last, "" if span.label == "GPE" else span.label))
@@ -199,10 +169,10 @@ def _unnamed(parse: Parse, runs: list[tuple[int, int]]) -> Iterable[NamedSpan]:
 def _is_common(parse: Parse, span: NamedSpan) -> bool:
     """Whether the only word is one that begins a sentence and exists as an ordinary word, or a bare title."""
     if span.last - span.first > 1:
-        return all(parse.tokens[i].text.lower() in TITLES for i in range(span.first, span.last))
+        return all(parse.tokens[i].text.lower() in word_set("titles") for i in range(span.first, span.last))
     token = parse.tokens[span.first]
     word = token.text.lower()
-    if word in TITLES or len(word) < 2 or taxonomy().preferred.get(word) is not None:
+    if word in word_set("titles") or len(word) < 2 or taxonomy().preferred.get(word) is not None:
         return True
     ordinary = is_known(word, "NOUN") or is_known(word, "VERB") or is_known(word, "ADJ") or is_known(word, "ADV")
     opens = token.index == parse.sentences[token.sentence].first and token.dep not in {"nsubj", "nsubjpass"}
@@ -228,7 +198,8 @@ def _repeated(parse: Parse, found: list[NamedSpan], taken: bytearray) -> Iterabl
     ends = {token.end: token.index + 1 for token in parse.tokens}
     for which, start, end in matcher.find_matches_as_indexes(parse.text):
         first, last = starts.get(start), ends.get(end)
-        if first is not None and last is not None and not any(taken[first:last]) and last > first:
-            if parse.tokens[first].pos in {"PROPN", "NOUN", "ADJ"} or last - first > 1:
-                taken[first:last] = b"\1" * (last - first)
-                yield NamedSpan(first, last, labels[names[which]])
+        if first is None or last is None or last <= first or any(taken[first:last]):
+            continue
+        if parse.tokens[first].pos in {"PROPN", "NOUN", "ADJ"} or last - first > 1:
+            taken[first:last] = b"\1" * (last - first)
+            yield NamedSpan(first, last, labels[names[which]])

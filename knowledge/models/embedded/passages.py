@@ -99,9 +99,7 @@ class Passage:
         relations = self._relate([[spans[i] for i in group] for group in groups], found, reader)
         refined = self._refined(found, relations, reader)
         used = {i for r in relations for i in (r.subject, r.object) if i is not None}
-        return tuple(
-            entity for index, entity in enumerate(refined) if entity.classes or index in used
-        )
+        return tuple(entity for index, entity in enumerate(refined) if entity.classes or index in used)
 
     def _named(self, span: Span, text: str) -> NamedSpan:
         """The tokens of a mention, with the label that names or values there have."""
@@ -226,6 +224,4 @@ def classes_of(profile: Profile, given: tuple[str, ...], reader: Reader) -> tupl
     found.update(dict.fromkeys(sorted(kinds)))
     if not found and profile.nouns:
         found.update(dict.fromkeys(vocabulary.catch_all))
-    return tuple(
-        iri for iri in found if not any(other != iri and reader.ontology.is_a(other, iri) for other in found)
-    )
+    return tuple(iri for iri in found if not any(other != iri and reader.ontology.is_a(other, iri) for other in found))

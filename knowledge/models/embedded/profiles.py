@@ -2,21 +2,8 @@
 
 from dataclasses import dataclass
 
-from knowledge.models.embedded.lexicon import (
-    DENYING_MODIFIERS,
-    LABEL_KINDS,
-    ORGANIZATION_SUFFIXES,
-    countries,
-    given_names,
-    nationalities,
-    taxonomy,
-)
+from knowledge.models.embedded.lexicon import LABEL_KINDS, countries, given_names, nationalities, taxonomy, word_set
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
-
-_LEADING_HEADS = frozenset(["lake", "mount", "river", "cape", "fort", "gulf", "bay", "strait", "isle", "port", "loch"])
-_OF_HEADS = frozenset(
-    ["university", "college", "museum", "bank", "ministry", "department", "battle", "treaty", "republic", "kingdom", "house", "city", "academy", "institute", "order", "gulf", "bay", "isle", "church", "council", "bureau", "office", "school", "siege", "district", "state", "province"]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +82,7 @@ def _called(parse: Parse, index: int) -> list[str]:
     if token.pos != "NOUN":
         return []
     before = [parse.tokens[i] for i in parse.dependents(index, "compound", "amod", "nmod")]
-    if {t.lemma for t in before} & DENYING_MODIFIERS:
+    if {t.lemma for t in before} & word_set("denying_modifiers"):
         return []
     words = [t.lemma for t in before if t.pos in {"NOUN", "ADJ"} and t.text.islower()]
     found = [" ".join([*words, token.lemma])]
@@ -112,15 +99,12 @@ def _from_name(parse: Parse, span: NamedSpan) -> list[str]:
         return ["country"]
     if span.label == "PERSON" or len(words) < 2:
         return []
-    if words[-1] in ORGANIZATION_SUFFIXES:
+    if words[-1] in word_set("organization_suffixes"):
         return ["company"]
-    head = words[: words.index("of")] if "of" in words[1:] and words[words.index("of") - 1] in _OF_HEADS else words
-    for joint in ("in", "for", "at", "of"):
-        if joint in head[1:]:
-            head = head[: head.index(joint)]
-    if words[0] in _LEADING_HEADS and head is words:
+    joint = next((i for i, word in enumerate(words) if i > 0 and word in {"of", "in", "for", "at"}), len(words))
+    if words[0] in word_set("leading_name_heads") and joint == len(words):
         return [words[0]]
-    noun = " ".join(head[-2:])
+    noun = " ".join(words[max(0, joint - 2) : joint])
     return [noun] if (taxonomy().find(noun) and span.label != "WORK_OF_ART") or _is_award(noun) else []
 
 
@@ -133,6 +117,9 @@ def _pronoun(parse: Parse, spans: tuple[NamedSpan, ...], nouns: frozenset[str]) 
     if nouns & {"actress", "woman", "queen", "empress", "wife", "mother", "daughter", "sister", "princess", "nun"}:
         return "she"
     for span in spans:
+        before = {parse.tokens[i].text.rstrip(".").lower() for i in range(max(0, span.first - 1), span.last)}
+        if before & (word_set("his_titles") | word_set("her_titles")):
+            return "he" if before & word_set("his_titles") else "she"
         found = given_names().get(parse.tokens[span.first].text)
         if found is not None:
             return found

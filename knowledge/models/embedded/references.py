@@ -70,7 +70,7 @@ class References:
         return self._through_noun(token, depth) if token.pos in {"NOUN", "PROPN"} else None
 
     def _relative(self, token: Token, depth: int) -> Reference | None:
-        """"who" and "which" stand for what their clause describes."""
+        """ "who" and "which" stand for what their clause describes."""
         current = token
         for _ in range(4):
             if current.dep == "relcl":
@@ -97,7 +97,7 @@ class References:
         return self._wrapped(token)
 
     def _wrapped(self, token: Token) -> Reference | None:
-        """"the city of X" is X when a city is what X can be."""
+        """ "the city of X" is X when a city is what X can be."""
         if not taxonomy().broader_than(token.lemma) & {"territory", "landform"}:
             return None
         for child in self._parse.dependents(token.index, "prep"):
@@ -118,8 +118,20 @@ class References:
                     continue
                 self._resolved[token.index] = found
                 entity = found.entity
-            is_subject = token.dep in {"nsubj", "nsubjpass"}
+            is_subject = self._is_in_subject(token)
             self._history.append(_Place(token.index, token.sentence, entity, is_subject))
+
+    def _is_in_subject(self, token: Token) -> bool:
+        """Whether a token is the subject of its clause, or owns it: "the length of X is"."""
+        if token.dep in {"nsubj", "nsubjpass"}:
+            return True
+        tokens = self._parse.tokens
+        above = tokens[token.head]
+        if token.dep == "pobj" and above.lemma == "of":
+            above = tokens[above.head]
+        elif token.dep != "poss":
+            return False
+        return above.dep in {"nsubj", "nsubjpass"} and above.index not in self._heads
 
     def _pronoun(self, token: Token) -> Reference | None:
         word = token.text.lower()
@@ -131,19 +143,21 @@ class References:
         return None
 
     def _is_expletive(self, token: Token) -> bool:
-        """"It was in 1903 that": an "it" that stands for nothing."""
+        """ "It was in 1903 that": an "it" that stands for nothing."""
         verb = self._parse.tokens[token.head]
         return token.dep == "nsubj" and any(
             self._parse.tokens[c].dep in {"ccomp", "advcl", "relcl", "acomp"} for c in self._parse.children[verb.index]
         )
 
     def _definite(self, token: Token) -> Reference | None:
-        """"the company": the latest thing known to be one."""
+        """ "the company": the latest thing known to be one."""
         if token.pos != "NOUN" or token.dep in {"attr", "appos", "compound"}:
             return None
         children = [self._parse.tokens[c] for c in self._parse.children[token.index]]
         definite = any(c.dep == "det" and c.lemma in {"the", "this"} for c in children)
-        narrowed = any(c.dep in {"prep", "amod", "compound", "appos", "relcl", "acl", "nummod", "nmod"} for c in children)
+        narrowed = any(
+            c.dep in {"prep", "amod", "compound", "appos", "relcl", "acl", "nummod", "nmod"} for c in children
+        )
         if not definite or narrowed or taxonomy().find(token.lemma) is None:
             return None
         return self._latest(token, lambda p: p.is_a(token.lemma) == 1.0, "")

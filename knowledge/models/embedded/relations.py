@@ -96,12 +96,12 @@ class RelationFinder:
 
     def _of_frame(self, frame: Frame) -> Iterator[_Candidate]:
         """The candidates of a frame, for each pair of ends only those that fit nearly as well as the best."""
-        found: dict[tuple[int, int, str], list[_Candidate]] = {}
+        found: dict[tuple[frozenset[int | None], str], list[_Candidate]] = {}
         for cue in self._cues_of(frame):
             for candidate in self._of_cue(frame, cue):
-                ends = tuple(sorted((candidate.subject, -1 if candidate.object is None else candidate.object)))
                 surface = candidate.literal.surface if candidate.literal else ""
-                found.setdefault((*ends, surface), []).append(candidate)
+                ends = frozenset({candidate.subject, candidate.object})
+                found.setdefault((ends, surface), []).append(candidate)
         for rivals in found.values():
             yield from _best(rivals)
 
@@ -167,7 +167,8 @@ class RelationFinder:
                 return None
             surface = self._parse.text[value.span.start : value.span.end]
             literal = normalise_literal(surface, ranges)
-            return literal if fits(literal, ranges) else None
+            measured = value.kind == "number" and literal.datatype.endswith("#string") and " " in surface
+            return literal if fits(literal, ranges) and not measured else None
         if cue.object_nouns or cue.object.name in {"date", "number"}:
             return None
         return self._string(cue, token)
@@ -187,4 +188,3 @@ class RelationFinder:
         for child in self._parse.dependents(token, "compound", "amod", "nummod", "nmod"):
             first, last = min(first, child), max(last, child)
         return self._parse.span_of(first, last + 1)
-

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from knowledge.models.embedded.lexicon import CATCH_ALL_LABELS, taxonomy
+from knowledge.models.embedded.lexicon import taxonomy, word_set
 from knowledge.models.embedded.parsing import is_known, lemma_of
 from knowledge.ontology import Ontology, OntologyClass, OntologyProperty
 
@@ -69,7 +69,7 @@ class ClassVocabulary:
     @cached_property
     def catch_all(self) -> tuple[str, ...]:
         """Classes for whatever has no other, such as one labelled "miscellaneous"."""
-        return tuple(iri for noun in sorted(CATCH_ALL_LABELS) for iri in self.by_noun.get(noun, ()))
+        return tuple(iri for noun in sorted(word_set("catch_all_labels")) for iri in self.by_noun.get(noun, ()))
 
     def has(self, noun: str) -> bool:
         """Whether some class stands for the noun or for something broader or narrower."""
@@ -110,11 +110,10 @@ class ClassVocabulary:
         if any(self.ontology.is_a(iri, wanted) for iri in classes):
             return 1.0
         noun = self.nouns.get(wanted)
-        if noun is None or noun in CATCH_ALL_LABELS:
+        if noun is None or noun in word_set("catch_all_labels"):
             return 0.75
         described = nouns | {self.nouns[iri] for iri in classes if iri in self.nouns}
         found = taxonomy().relation(described, noun)
         if found == 0.0 and any(self.ontology.is_a(wanted, iri) for iri in classes):
             return 0.6
         return found
-

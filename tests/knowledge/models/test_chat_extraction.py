@@ -1,0 +1,185 @@
+"""The chat adapter against a real HTTP endpoint: what is asked, what is believed, what is translated."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from knowledge.domain import FoundMentions, Usage
+from knowledge.errors import (
+    KnowledgeError,
+    ModelAccessRefused,
+    ModelAnswerInvalid,
+    ModelRequestRefused,
+    ModelThrottled,
+    ModelUnavailable,
+)
+from knowledge.models.boundary import ModelBoundary
+from knowledge.models.chat_extraction import ChatExtractionModel
+from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
+from knowledge.settings import EndpointSettings
+from resilience.limiter import RequestRate
+from resilience.permits import InProcessPermits
+from tests.sample import TEXT, knowing_model, sample_ontology
+from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, chat_reply, embeddings_reply, scripted
+
+Answer = Callable[[str, JSON], Reply]
+
+
+def _boundary() -> ModelBoundary:
+    return ModelBoundary(InProcessPermits(4), RequestRate(None))
+
+
+def _settings(endpoint: ScriptedEndpoint, **others: object) -> EndpointSettings:
+    return EndpointSettings.model_validate({"base_url": endpoint.base_url, "model": "scripted", **others})
+
+
+def _model(endpoint: ScriptedEndpoint, **others: object) -> ChatExtractionModel:
+    return ChatExtractionModel(ChatClient(_settings(endpoint, **others), _boundary()))
+
+
+async def _ask(answer: Answer, **others: object) -> tuple[FoundMentions, ScriptedEndpoint]:
+    with scripted(answer) as endpoint:
+        return await _model(endpoint, **others).find_mentions(TEXT, sample_ontology()), endpoint
+
+
+async def test_the_three_questions_give_placed_typed_evidenced_findings() -> None:
+    """The whole conversation over one passage, by HTTP."""
+    ontology = sample_ontology()
+    with scripted(knowing_model) as endpoint:
+        model = _model(endpoint)
+        mentions = (await model.find_mentions(TEXT, ontology)).mentions
+        entities = (await model.find_entities(TEXT, mentions, ontology)).entities
+        relations = (await model.find_relations(TEXT, mentions, entities, ontology)).relations
+    assert [m.text for m in mentions] == ["Ada Brandt", "Oslo", "Brandt", "Nordlys Prize", "Oslo"]
+    assert [(e.name, e.mentions) for e in entities] == [("Ada Brandt", (0, 2)), ("Oslo", (1, 4)), ("Nordlys Prize", (3,))]
+    assert len(relations) == 3
+    assert len(endpoint.requests) == 3
+
+
+async def test_the_answer_is_asked_for_by_a_strict_schema_with_the_ontologys_names() -> None:
+    """A schema the endpoint enforces is the first defence against nonsense."""
+    ontology = sample_ontology()
+    with scripted(knowing_model) as endpoint:
+        model = _model(endpoint)
+        mentions = (await model.find_mentions(TEXT, ontology)).mentions
+        await model.find_entities(TEXT, mentions, ontology)
+    asked = endpoint.requests[1]["response_format"]["json_schema"]
+    assert asked["strict"] is True
+    item = asked["schema"]["properties"]["entities"]["items"]
+    assert item["properties"]["types"]["items"]["enum"] == ["city", "person", "prize", "scientist", "Thing"]
+    assert item["required"] == list(item["properties"])
+
+
+async def test_nothing_to_ask_about_asks_nothing() -> None:
+    """Empty questions cost money too."""
+    with scripted(knowing_model) as endpoint:
+        model = _model(endpoint)
+        assert not (await model.find_entities(TEXT, (), sample_ontology())).entities
+        assert not (await model.find_relations(TEXT, (), (), sample_ontology())).relations
+    assert not endpoint.requests
+
+
+async def test_an_invalid_answer_is_asked_for_again_once_with_the_error() -> None:
+    """Most models mend their answer when told; both calls are counted."""
+    replies = iter([chat_reply('{"mentions": [{"txt": 1}]}'), chat_reply('{"mentions": [{"text": "Oslo", "start": 23}]}')])
+    found, endpoint = await _ask(lambda path, body: next(replies))
+    assert [m.text for m in found.mentions] == ["Oslo"]
+    assert found.usage == Usage(model_calls=2, input_tokens=20, output_tokens=10)
+    retold = endpoint.requests[1]["messages"]
+    assert retold[2] == {"role": "assistant", "content": '{"mentions": [{"txt": 1}]}'}
+    assert "mentions.0.text" in retold[3]["content"]
+
+
+@pytest.mark.parametrize("content", ["", "I cannot help with that.", '{"mentions": [', '{"mentions": "none"}', None])
+async def test_an_answer_invalid_twice_fails_the_item_and_no_more(content: str | None) -> None:
+    """One chunk's nonsense must not end the run, and is not asked for a third time."""
+    with pytest.raises(ModelAnswerInvalid) as caught:
+        await _ask(lambda path, body: chat_reply(content))
+    assert caught.value.fails_item_only
+    assert not caught.value.retryable
+
+
+async def test_an_answer_cut_off_is_said_to_be_so() -> None:
+    """The reader of the failed item must see that the limit on tokens is to blame."""
+    with pytest.raises(ModelAnswerInvalid, match="cut off"):
+        await _ask(lambda path, body: chat_reply('{"mentions": [', finish_reason="length"))
+
+
+def _error(status: int, headers: dict[str, str] | None = None, code: str | None = None) -> Answer:
+    body: JSON = {"error": {"message": "no", "type": "x", "code": code}}
+    return lambda path, request: Reply(body, status, headers or {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (_error(500), ModelUnavailable),
+        (_error(503), ModelUnavailable),
+        (_error(408), ModelUnavailable),
+        (_error(429), ModelThrottled),
+        (_error(429, code="insufficient_quota"), ModelAccessRefused),
+        (_error(401), ModelAccessRefused),
+        (_error(404), ModelAccessRefused),
+        (_error(400), ModelRequestRefused),
+        (_error(413), ModelRequestRefused),
+        (lambda path, body: Reply(b"<html>busy</html>", 200), ModelUnavailable),
+    ],
+)
+async def test_what_an_endpoint_says_becomes_one_of_our_errors(answer: Answer, kind: type[KnowledgeError]) -> None:
+    """Whoever retries or gives up looks at our error, never at an SDK's."""
+    with pytest.raises(kind):
+        await _ask(answer)
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+async def test_retry_after_is_read_in_both_its_forms(as_date: bool) -> None:
+    """An endpoint says how long it wants to be left alone: in seconds, or by the clock."""
+    later = (datetime.now(UTC) + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    with pytest.raises(ModelThrottled) as caught:
+        await _ask(_error(429, {"Retry-After": later if as_date else "90"}))
+    assert caught.value.retry_after_seconds == pytest.approx(90, abs=5)
+
+
+async def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
+    """Refused connections are worth another try."""
+    settings = EndpointSettings(base_url="http://127.0.0.1:9/v1", model="x")
+    with pytest.raises(ModelUnavailable):
+        await ChatExtractionModel(ChatClient(settings, _boundary())).find_mentions(TEXT, sample_ontology())
+
+
+async def test_the_client_makes_no_attempts_of_its_own() -> None:
+    """Two layers that retry multiply."""
+    with scripted(_error(500)) as endpoint, pytest.raises(ModelUnavailable):
+        await _model(endpoint).find_mentions(TEXT, sample_ontology())
+    assert len(endpoint.requests) == 1
+
+
+async def test_temperature_is_left_out_for_models_that_have_none() -> None:
+    """Some models refuse the parameter."""
+    empty = json.dumps({"mentions": []})
+    _, endpoint = await _ask(lambda path, body: chat_reply(empty), temperature=None, api_key=SecretStr("k"))
+    assert "temperature" not in endpoint.requests[0]
+
+
+async def test_vectors_come_in_the_order_of_the_texts_and_normalised() -> None:
+    """Endpoints may answer in any order, and not all normalise."""
+    with scripted(lambda path, body: embeddings_reply([[3.0, 4.0], [0.0, 2.0]])) as endpoint:
+        embedded = await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed(["a", "b"])
+    assert embedded.vectors == ((0.6, 0.8), (0.0, 1.0))
+    assert embedded.usage == Usage(embedding_calls=1, input_tokens=7)
+
+
+async def test_a_missing_vector_is_an_invalid_answer() -> None:
+    """A vector for the wrong text would be worse than none."""
+    with scripted(lambda path, body: embeddings_reply([[1.0]])) as endpoint, pytest.raises(ModelAnswerInvalid):
+        await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed(["a", "b"])
+
+
+async def test_no_texts_make_no_call() -> None:
+    """Chunks without entities are common."""
+    with scripted(knowing_model) as endpoint:
+        assert not (await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed([])).vectors
+    assert not endpoint.requests
