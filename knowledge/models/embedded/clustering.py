@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from knowledge.models.embedded.lexicon import countries, nationalities
+from knowledge.models.embedded.lexicon import countries, nationalities, word_set
 
 _DROPPED = re.compile(r"'s$|^the\s+|[\"“”]", re.IGNORECASE)
 _ACRONYM = re.compile(r"[A-Z][A-Z.]*[A-Z]\.?")

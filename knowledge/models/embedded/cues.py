@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 
-from knowledge.models.embedded.lexicon import lexicon_text, taxonomy
+from knowledge.models.embedded.lexicon import lexicon_text, taxonomy, word_set
 from knowledge.models.embedded.vocabulary import base_verb, key_of, labels_of, singular, words_of
 from knowledge.ontology import Ontology, OntologyProperty, PropertyKind
 
