@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-
-from sqlalchemy.engine import URL, make_url
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 SUPERUSER = "postgres"
 KNOWLEDGE_DATABASE = "knowledge"
@@ -30,22 +28,21 @@ def socket_urls(socket_directory: Path) -> DatabaseUrls:
 
 def external_urls(database_url: str) -> DatabaseUrls:
     """The URLs of the one database an operator gave: Prefect's tables lie in `public`, ours in `knowledge`."""
-    url = make_url(database_url)
+    place = database_url.partition("://")[2]
+    location, question_mark, query = place.partition("?")
     return DatabaseUrls(
-        knowledge=url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False),
-        prefect=_for_asyncpg(url).render_as_string(hide_password=False),
+        knowledge=f"postgresql+psycopg://{place}",
+        prefect=f"postgresql+asyncpg://{location}{question_mark}{_for_asyncpg(query)}",
     )
 
 
 def is_socket_url(database_url: str) -> bool:
     """Whether the URL is one of an embedded PostgreSQL, as `socket_urls` makes them."""
-    url = make_url(database_url)
-    return url.host is None and url.username == SUPERUSER and url.database == KNOWLEDGE_DATABASE
+    parts = urlsplit(database_url)
+    return (parts.netloc, parts.path) == (f"{SUPERUSER}@", f"/{KNOWLEDGE_DATABASE}")
 
 
-def _for_asyncpg(url: URL) -> URL:
-    # asyncpg knows libpq's `sslmode` as `ssl`, and refuses libpq's other options.
-    query = {name: value for name, value in url.query.items() if name in {"host", "port"}}
-    if "sslmode" in url.query:
-        query["ssl"] = url.query["sslmode"]
-    return url.set(drivername="postgresql+asyncpg", query=query)
+def _for_asyncpg(query: str) -> str:
+    """asyncpg knows libpq's `sslmode` as `ssl`, and refuses libpq's other options."""
+    names = {"host": "host", "port": "port", "sslmode": "ssl"}
+    return urlencode([(names[name], value) for name, value in parse_qsl(query) if name in names], safe="/")

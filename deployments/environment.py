@@ -48,7 +48,7 @@ def server_environment(
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_API_URL": local_api_url(port),
-        "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database_url,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_database_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.prefect / "ui"),
         "PREFECT__SERVER_FINAL": "1",
     }

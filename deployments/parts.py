@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from deployments.environment import server_environment, worker_environment
 from deployments.home import StackHome
@@ -18,9 +19,19 @@ from knowledge.settings import Settings
 WORK_POOL = "knowledge"
 DATABASE_URL_VARIABLE = "KNOWLEDGE_STACK_DATABASE_URL"
 """Where our tables are, for the worker to put into the block that flows read."""
+DATABASE_RULE_VARIABLE = "KNOWLEDGE_STACK_DATABASE_RULE"
+"""A `DatabaseRule`: which database in that block gives way to ours."""
 READY_VARIABLE = "KNOWLEDGE_STACK_READY"
 """The number of an open descriptor into which a part writes once it does its work."""
 _TELLING = ("KNOWLEDGE_", "PREFECT_")
+
+
+class DatabaseRule(StrEnum):
+    """Which database in the server's block is replaced by the stack's own; a missing one always is."""
+
+    ANY = "any"
+    EMBEDDED = "embedded"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,18 @@ def worker_part(
 ) -> PartSpec:
     """The worker: it provisions what it needs on the server, then polls the work pool."""
     environment = worker_environment(base, home, settings, api_url=api_url, is_local_server=is_local_server)
-    command = _python_module("deployments.worker")
-    return PartSpec("worker", "the worker", command, {**environment, DATABASE_URL_VARIABLE: database_url})
+    database = {
+        DATABASE_URL_VARIABLE: database_url,
+        DATABASE_RULE_VARIABLE: _database_rule(settings, is_local_server=is_local_server),
+    }
+    return PartSpec("worker", "the worker", _python_module("deployments.worker"), {**environment, **database})
+
+
+def _database_rule(settings: Settings, *, is_local_server: bool) -> DatabaseRule:
+    """What the settings name always wins; our embedded database does on our own server, over another embedded one."""
+    if settings.database_url is not None:
+        return DatabaseRule.ANY
+    return DatabaseRule.EMBEDDED if is_local_server else DatabaseRule.NONE
 
 
 def _python_module(module: str, *arguments: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.database_urls import is_socket_url
-from deployments.parts import WORK_POOL
+from deployments.parts import WORK_POOL, DatabaseRule
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
 EMBEDDING_LIMIT = "embedding"
@@ -73,14 +73,17 @@ def read_prefect_file() -> PrefectFile:
     return PrefectFile.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
 
 
-async def provision(client: PrefectClient, *, database_url: str, is_database_given: bool) -> None:
-    """Make sure that the server has all that runs need.
+def import_flows() -> None:
+    """Import the modules of all flows, which takes seconds: `provision` will find it done."""
+    for entry in read_prefect_file().deployments:
+        load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
 
-    `database_url` is where our tables are; `is_database_given` says that an operator's settings name it.
-    """
+
+async def provision(client: PrefectClient, *, database_url: str, rule: DatabaseRule) -> None:
+    """Make sure that the server has all that runs need. `database_url` is where the stack has our tables."""
     await ensure_work_pool(client)
     await ensure_embedding_limit(client)
-    await ensure_database_block(client, database_url, is_given=is_database_given)
+    await ensure_database_block(client, database_url, rule)
     await ensure_results_block(client)
     file = read_prefect_file()
     for entry in file.deployments:
@@ -113,17 +116,17 @@ async def ensure_embedding_limit(client: PrefectClient) -> None:
         await client.create_global_concurrency_limit(limit)
 
 
-async def ensure_database_block(client: PrefectClient, database_url: str, *, is_given: bool) -> None:
-    """The block through which flows reach our tables.
-
-    A URL from the settings always wins. The embedded PostgreSQL's replaces another embedded one's (its place
-    moved), but not a database that an operator entered.
-    """
+async def ensure_database_block(client: PrefectClient, database_url: str, rule: DatabaseRule) -> None:
+    """The block through which flows reach our tables; a database that an operator entered there stays."""
     present = await _database_block_url(client)
-    if present == database_url or not (is_given or present is None or is_socket_url(present)):
+    if present is not None and (present == database_url or not _gives_way(present, rule)):
         return
     block = SqlAlchemyConnector(connection_info=database_url)
     await _save(block, DATABASE_BLOCK, client)
+
+
+def _gives_way(present: str, rule: DatabaseRule) -> bool:
+    return rule is DatabaseRule.ANY or (rule is DatabaseRule.EMBEDDED and is_socket_url(present))
 
 
 async def ensure_results_block(client: PrefectClient) -> None:

@@ -161,6 +161,10 @@ def _refuse_silent_api(url: str | None) -> None:
         return
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"PREFECT_API_URL is {url!r}, and no Prefect server answers there ({error}): "
+            f"PREFECT_API_URL is {url!r}, and no Prefect server answers there ({_reason(error)}): "
             "start that server, or unset the variable to use a local one"
         ) from error
+
+
+def _reason(error: Exception) -> object:
+    return error.reason if isinstance(error, urllib.error.URLError) else error

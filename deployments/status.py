@@ -1,14 +1,19 @@
 """What runs, as `knowledge status --json` says it."""
 
+import socket
 from dataclasses import asdict, dataclass
+
+import psycopg
 
 from deployments.home import StackHome
 from deployments.postgres import embedded_process
+from deployments.processes import ProcessIdentity
 from deployments.state import StackState, read_state
 from knowledge.settings import Settings
 
-_QUERY = """
-    SELECT id, flow_run_id, pid, status FROM knowledge.workflow_execution
+_CONNECT_SECONDS = 5
+_UNFINISHED = """
+    SELECT flow_run_id, id, pid, host, status FROM knowledge.workflow_execution
     WHERE status NOT IN ('completed', 'failed', 'cancelled') AND deleted_at IS NULL
     ORDER BY created_at, id
 """
@@ -80,7 +85,28 @@ def _pid(state: StackState, part: str) -> int | None:
 
 
 def unfinished_flow_runs(database_url: str | None) -> tuple[FlowRunStatus, ...]:
-    """The executions of all organisations that are not finished, oldest first; none while the database is down."""
+    """The executions of all organisations that are not finished, oldest first; none while the database is down.
+
+    It looks past row-level security as the database's superuser, which the embedded PostgreSQL lets us be; with
+    another login it shows what that login may see.
+    """
     if database_url is None:
         return ()
-    return ()
+    try:
+        with psycopg.connect(_libpq_url(database_url), connect_timeout=_CONNECT_SECONDS) as connection:
+            rows = connection.execute(_UNFINISHED).fetchall()
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        return ()
+    return tuple(
+        FlowRunStatus(flow_run_id, execution_id, _live_pid(pid, host), status)
+        for flow_run_id, execution_id, pid, host, status in rows
+    )
+
+
+def _libpq_url(database_url: str) -> str:
+    return f"postgresql://{database_url.partition('://')[2]}"
+
+
+def _live_pid(pid: int | None, host: str | None) -> int | None:
+    """The pid, if it is of this machine and alive."""
+    return pid if pid is not None and host == socket.gethostname() and ProcessIdentity.of(pid) else None

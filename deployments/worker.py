@@ -13,9 +13,8 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from deployments.parts import DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL
-from deployments.provision import provision
-from knowledge.settings import Settings
+from deployments.parts import DATABASE_RULE_VARIABLE, DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL, DatabaseRule
+from deployments.provision import import_flows, provision
 
 _POLL_SECONDS = 0.1
 
@@ -23,10 +22,11 @@ _POLL_SECONDS = 0.1
 async def serve() -> None:
     """Work until cancelled."""
     readiness = _Readiness(os.environ.pop(READY_VARIABLE, None))
-    database_url = os.environ[DATABASE_URL_VARIABLE]
+    database_url, rule = os.environ[DATABASE_URL_VARIABLE], DatabaseRule(os.environ[DATABASE_RULE_VARIABLE])
+    import_flows()
     async with get_client() as client:
         await _wait_for_server(client)
-        await provision(client, database_url=database_url, is_database_given=Settings().database_url is not None)
+        await provision(client, database_url=database_url, rule=rule)
     worker = ProcessWorker(
         work_pool_name=WORK_POOL,
         create_pool_if_not_found=False,
@@ -51,7 +51,7 @@ class _Readiness:
 
 
 async def _wait_for_server(client: PrefectClient) -> None:
-    while await client.api_healthcheck() is not None:
+    while await client.api_healthcheck() is not None:  # noqa: ASYNC110 -- the server is another process
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -7,7 +7,6 @@ from typing import cast
 
 from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from knowledge.domain import ActivityStatus, ExecutionStatistics, Stage, Usage
 from knowledge.errors import NotFound
 from knowledge.ids import ActivityId, ExecutionId, OrganizationId
 from tables.base import table_of
+from tables.bulk import Columns, upsert
 from tables.storable import storable_text
 from tables.workflow import WorkflowActivity
 
@@ -54,16 +54,14 @@ def record(session: Session, organization_id: OrganizationId, batch: Sequence[Ac
     """
     rows = {(act.execution_id, act.stage, act.item, act.attempt): _row(organization_id, act) for act in batch}
     table = table_of(WorkflowActivity)
-    row = insert(table)
-    # A report of the start that comes late, or again, must not reopen what has ended.
-    reopens = and_(row.excluded.status == ActivityStatus.RUNNING, table.c.status != ActivityStatus.RUNNING)
-    upsert = row.on_conflict_do_update(
-        index_elements=_ATTEMPT,
-        set_={name: row.excluded[name] for name in next(iter(rows.values())) if name not in {"id", *_ATTEMPT}},
-        where=not_(reopens),
-    ).returning(table.c.id)
+
+    def reopens(offered: Columns) -> ColumnElement[bool]:
+        # A report of the start that comes late, or again, must not reopen what has ended.
+        running = ActivityStatus.RUNNING
+        return and_(offered["status"] == running, table.c.status != running)
+
     try:
-        session.execute(upsert, list(rows.values()))
+        upsert(session, table, list(rows.values()), key=_ATTEMPT, keep=("id",), unless=reopens)
     except IntegrityError as error:
         if isinstance(error.orig, ForeignKeyViolation):
             raise NotFound("execution", ", ".join(sorted({activity.execution_id for activity in batch}))) from error
@@ -79,8 +77,8 @@ def _row(organization_id: OrganizationId, activity: ActivityRecord) -> dict[str,
         "item": storable_text(activity.item),
         "attempt": activity.attempt,
         "status": activity.status,
-        "started_at": activity.started_at,
-        "ended_at": activity.ended_at,
+        "started_at": activity.started_at.isoformat(),
+        "ended_at": activity.ended_at and activity.ended_at.isoformat(),
         "cache_key": activity.cache_key,
         "cache_hit": activity.cache_hit,
         "error": None if activity.error is None else storable_text(activity.error),

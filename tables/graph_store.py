@@ -7,27 +7,23 @@ from datetime import datetime
 
 from sqlalchemy import (
     ARRAY,
-    JSON,
     ColumnElement,
     RowMapping,
-    Table,
     Text,
     any_,
     bindparam,
     delete,
-    func,
-    literal_column,
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningInsert
 
 from knowledge.domain import Evidence, ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
 from knowledge.ids import DocumentId, ExecutionId, ExtractionId, Id, OntologyId, OrganizationId, RelationId
 from tables.base import OrgTable, table_of
+from tables.bulk import Columns, upsert
 from tables.extractions import ensure_extraction
 from tables.graph import EmbeddingRow, EntityRow, EvidenceRow, ExtractionRow, MentionRow, RelationRow
 from tables.graph_rows import (
@@ -42,8 +38,6 @@ from tables.graph_rows import (
 )
 from tables.session import Database
 from tables.workflow import WorkflowExecution
-
-_BATCH = 5_000  # rows a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +90,16 @@ def _lock(session: Session, organization_id: OrganizationId, extraction_id: Extr
 
 
 def _upsert(session: Session, model: type[OrgTable], rows: list[Row]) -> int:
-    """Writes the rows in few statements; the number that are new or differ from what was stored."""
-    if not rows:
-        return 0
-    # Rows travel as one JSON parameter: a multi-row VALUES spends ten times as long on its placeholders.
-    statement = _upsert_statement(table_of(model), tuple(rows[0]))
-    batches = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-    return sum(len(session.execute(statement, {"rows": batch}).all()) for batch in batches)
+    """Writes the rows; the number that are new or differ from what was stored."""
+    table = table_of(model)
+    unchanging = ("organization_id", "id", "source")
 
+    def is_same(offered: Columns) -> ColumnElement[bool]:
+        content = [name for name in rows[0] if name not in unchanging]
+        stored = tuple_(*(table.c[name] for name in content))
+        return stored.is_not_distinct_from(tuple_(*(offered[name] for name in content)))
 
-def _upsert_statement(table: Table, names: tuple[str, ...]) -> ReturningInsert[Id]:
-    row_type: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
-    given = func.json_populate_recordset(row_type, bindparam("rows", type_=JSON)).table_valued(*names)
-    row = insert(table).from_select(names, select(*(given.c[name] for name in names)))
-    content = [name for name in names if name not in {"organization_id", "id", "source"}]
-    return row.on_conflict_do_update(
-        index_elements=["organization_id", "id"],
-        set_={name: row.excluded[name] for name in content},
-        where=tuple_(*(table.c[name] for name in content)).is_distinct_from(
-            tuple_(*(row.excluded[name] for name in content))
-        ),
-    ).returning(table.c.id)
+    return upsert(session, table, rows, key=("organization_id", "id"), keep=("source",), unless=is_same)
 
 
 def _remove_others(

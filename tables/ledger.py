@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from sqlalchemy import Select, Update, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -96,8 +96,8 @@ class Ledger:
         document_id: DocumentId,
         ontology_id: OntologyId,
         extraction_id: ExtractionId,
-        document_name: str | None = None,
         *,
+        document_name: str | None = None,
         models: Mapping[str, object] | None = None,
         options: Mapping[str, object] | None = None,
     ) -> WorkflowExecutionState:
@@ -130,26 +130,14 @@ class Ledger:
         statistics: ExecutionStatistics,
     ) -> WorkflowExecutionState:
         """The execution at its end, with its numbers; `error` says why, unless it completed."""
+        changes = self._update(execution_id).values(
+            status=status,
+            error=None if error is None else storable_text(error),
+            ended_at=func.now(),
+            **asdict(statistics),
+        )
         with self._session() as session:
-            return _changed(session, self._closing(execution_id, status, error, statistics), execution_id)
-
-    def complete(self, execution_id: ExecutionId, statistics: ExecutionStatistics) -> ExecutionStatistics:
-        """The completed execution's numbers: calls and tokens of all its attempts, through every restart.
-
-        `statistics` are what the process that finished has counted; the rest is taken from there.
-        """
-        with self._session() as session:
-            counted = activities.totals(session, self._organization_id, execution_id)
-            whole = replace(
-                statistics,
-                model_calls=counted.model_calls,
-                cached_calls=counted.cached_calls,
-                embedding_calls=counted.embedding_calls,
-                input_tokens=counted.input_tokens,
-                output_tokens=counted.output_tokens,
-            )
-            closing = self._closing(execution_id, ExecutionStatus.COMPLETED, None, whole)
-            return _changed(session, closing, execution_id).statistics
+            return _changed(session, changes, execution_id)
 
     def load(self, execution_id: ExecutionId) -> WorkflowExecutionState:
         """The execution as it stands."""
@@ -171,12 +159,13 @@ class Ledger:
             return tuple(state_of(row) for row in session.scalars(query))
 
     def save_progress(self, execution_id: ExecutionId, progress: Sequence[ExtractionProgress]) -> None:
-        """Notes how far these stages are, leaving others as noted before; the last one is where the execution is."""
+        """Notes how far these stages are, leaving others as noted before; the furthest is where the execution is."""
         if not progress:
             return
         run = WorkflowExecution
+        furthest = max((step.stage for step in progress), key=list(Stage).index)
         changes = self._update(execution_id).values(
-            progress=run.progress.op("||")(progress_json(progress)), stage=progress[-1].stage
+            progress=run.progress.op("||")(progress_json(progress)), stage=furthest
         )
         with self._session() as session:
             _changed(session, changes, execution_id)
@@ -213,16 +202,6 @@ class Ledger:
 
     def _session(self) -> AbstractContextManager[Session]:
         return self._database.org_session(self._organization_id)
-
-    def _closing(
-        self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
-    ) -> Update:
-        return self._update(execution_id).values(
-            status=status,
-            error=None if error is None else storable_text(error),
-            ended_at=func.now(),
-            **asdict(statistics),
-        )
 
     def _new(self, document_name: str, parameters: Mapping[str, object]) -> dict[str, object]:
         return {

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -94,12 +95,9 @@ class Inputs:
         return await asyncio.to_thread(self._read_file, location)
 
     def _read_file(self, location: str) -> bytes:
-        roots = [Path(root).resolve() for root in self._settings.allowed_roots if not _URL.match(root)]
-        path = Path(location).resolve()
-        if not any(path.is_relative_to(root) for root in roots or [Path.cwd()]):
-            raise LocationRefused(
-                location, "lies outside the directories this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
-            )
+        path = _within(
+            location, [root for root in self._settings.allowed_roots if not _URL.match(root)] or [str(Path.cwd())]
+        )
         return read_file(path, location, self._settings.max_bytes)
 
     async def _fetch(self, location: str) -> bytes:
@@ -115,6 +113,22 @@ class Inputs:
                     return await _body(response, location, self._settings.max_bytes)
             except httpx.HTTPError as error:
                 raise LocationRefused(location, f"cannot be fetched ({error})") from error
+
+
+def _within(location: str, roots: Sequence[str]) -> Path:
+    """The file that a path means: a relative one is looked for below each root in turn; links are followed first.
+
+    Raises:
+        LocationRefused: it lies below none of the roots.
+    """
+    resolved = [Path(root).expanduser().resolve() for root in roots]
+    candidates = [(root / location).resolve() for root in resolved]
+    inside = [path for path in candidates if any(path.is_relative_to(root) for root in resolved)]
+    if not inside:
+        raise LocationRefused(
+            location, "lies outside the directories this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
+        )
+    return next((path for path in inside if path.exists()), inside[0])
 
 
 def read_file(path: Path, shown: str, max_bytes: int) -> bytes:

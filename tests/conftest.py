@@ -13,6 +13,8 @@ from knowledge.ids import OrganizationId
 from tables.schema import upgrade
 from tables.session import Database, create_database, sqlalchemy_url
 
+pytest_plugins = ["tests.running_stack"]
+
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Clients of OpenAI-compatible endpoints. SDK errors are translated here, and nowhere else."""
 
 import math
+from array import array
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -187,4 +188,5 @@ def _retry_after_seconds(error: openai.APIStatusError, now: datetime) -> float |
 
 def _normalised(vector: Sequence[float]) -> tuple[float, ...]:
     norm = math.sqrt(sum(value * value for value in vector)) or 1.0
-    return tuple(value / norm for value in vector)
+    # Rounded to 4-byte floats, which is what is stored: a graph read back is the graph that was found.
+    return tuple(array("f", (value / norm for value in vector)))

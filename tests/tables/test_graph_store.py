@@ -87,13 +87,12 @@ def test_executions_that_publish_the_same_at_once_do_not_disturb_each_other(
 ) -> None:
     """Two flow runs on one document end at the same time: one graph, no deadlock."""
     reversed_graph = replace(graph, mentions=graph.mentions[::-1], entities=graph.entities[::-1])
+
+    def publish_one(published: KnowledgeGraph) -> int:
+        return publish(database, organization_id, published, ExecutionId.new())
+
     with ThreadPoolExecutor(4) as pool:
-        changed = list(
-            pool.map(
-                lambda published: publish(database, organization_id, published, ExecutionId.new()),
-                [graph, reversed_graph] * 4,
-            )
-        )
+        changed = list(pool.map(publish_one, [graph, reversed_graph] * 4))
     assert sorted(changed)[:-1] == [0] * 7
     assert load_graph(database, organization_id, graph.extraction_id) == graph
 

@@ -97,7 +97,7 @@ def test_closing_keeps_the_numbers_and_the_reason(ledger: Ledger, execution_id: 
 def test_binding_names_what_is_extracted(ledger: Ledger, execution_id: ExecutionId, graph: KnowledgeGraph) -> None:
     """From here on the execution can be found by document, ontology and extraction."""
     ids = (graph.document_id, graph.ontology_id, graph.extraction_id)
-    bound = ledger.bind(execution_id, *ids, "ada lovelace", models={"chat": "m"}, options={"chunk": 3})
+    bound = ledger.bind(execution_id, *ids, document_name="ada lovelace", models={"chat": "m"}, options={"chunk": 3})
     assert (bound.document_id, bound.ontology_id, bound.extraction_id) == ids
     assert bound.document_name == "ada lovelace"
     with pytest.raises(NotFound, match="document"):
@@ -111,7 +111,6 @@ def test_an_unknown_execution_is_not_found(ledger: Ledger, graph: KnowledgeGraph
         lambda: ledger.load(nobody),
         lambda: ledger.bind(nobody, graph.document_id, graph.ontology_id, graph.extraction_id),
         lambda: ledger.close_execution(nobody, ExecutionStatus.FAILED, "x", ExecutionStatistics()),
-        lambda: ledger.complete(nobody, ExecutionStatistics()),
         lambda: ledger.save_progress(nobody, [ExtractionProgress(Stage.CHUNK, 1, 1)]),
         lambda: ledger.record_activities([attempt(nobody)]),
     ):
@@ -120,7 +119,7 @@ def test_an_unknown_execution_is_not_found(ledger: Ledger, graph: KnowledgeGraph
 
 
 def test_progress_of_each_stage_is_kept(ledger: Ledger, execution_id: ExecutionId) -> None:
-    """Saving one stage's progress leaves the others'; the last one named is where the execution is."""
+    """Saving one stage's progress leaves the others'; the furthest one named is where the execution is."""
     chunk, mentions = ExtractionProgress(Stage.CHUNK, 1, 1), ExtractionProgress(Stage.MENTIONS, 3, 10, "half\x00")
     ledger.save_progress(execution_id, [mentions, chunk])
     ledger.save_progress(execution_id, [replace(mentions, completed=4)])
@@ -180,9 +179,6 @@ def test_statistics_count_every_question_once(ledger: Ledger, execution_id: Exec
         model_calls=1, cached_calls=2, embedding_calls=1, input_tokens=100, output_tokens=10, failed_items=1
     )
     assert ledger.statistics(execution_id) == expected
-    completed = ledger.complete(execution_id, ExecutionStatistics(chunks=3, model_calls=99, seconds=2.5))
-    assert completed == replace(expected, chunks=3, failed_items=0, seconds=2.5)
-    assert ledger.load(execution_id).status is ExecutionStatus.COMPLETED
 
 
 def test_an_answer_whose_recording_was_lost_counts_as_asked(ledger: Ledger, execution_id: ExecutionId) -> None:

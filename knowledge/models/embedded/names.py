@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-from knowledge.models.embedded.lexicon import VALUE_LABELS, nationalities, taxonomy, word_set
+from knowledge.models.embedded.lexicon import VALUE_LABELS, given_names, nationalities, taxonomy, word_set
 from knowledge.models.embedded.loading import required
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token, is_known
-from knowledge.models.embedded.titles import FIXED_VALUES, find_titles
+from knowledge.models.embedded.titles import FIXED_VALUES, find_acronyms, find_titles
 
 _CONNECTORS = frozenset(["of", "de", "van", "von", "der", "den", "la", "le", "du", "da", "di", "del", "al", "&", "the"])
+_PARTICLES = frozenset(["van", "von", "der", "den", "de", "la", "le", "du", "da", "di", "del"])
 _TRAILING = _CONNECTORS | {"for", "in", "and", "by", "at", "on", ","}
 _NAMELESS = ("calendar", "sentence_openers", "honours", "titles")
 _OF_HEADS = frozenset({"organization", "event", "award", "territory", "facility", "law", "landform", "body of water"})
@@ -21,9 +22,15 @@ def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
     found: list[NamedSpan] = []
     taken = bytearray(len(parse.tokens))
     things = [span for span in (_trimmed(parse, s) for s in parse.named if s.label not in VALUE_LABELS) if span]
-    things = [_unlabelled(parse, span) for span in things]
+    things = [_relabelled(parse, span) for span in things]
     runs = list(_runs(parse))
-    candidates = [*find_titles(parse), *_extended(parse, runs, things), *things, *_unnamed(parse, runs)]
+    candidates = [
+        *find_titles(parse),
+        *find_acronyms(parse),
+        *_extended(parse, runs, things),
+        *things,
+        *_unnamed(parse, runs),
+    ]
     for span in candidates:
         if not any(taken[span.first : span.last]):
             taken[span.first : span.last] = b"\1" * (span.last - span.first)
@@ -70,8 +77,14 @@ def _is_no_name(token: Token) -> bool:
     return len(word) > 1 and token.text.isupper() and (is_known(word, "NOUN") or is_known(word, "VERB"))
 
 
-def _unlabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
-    """People have no article: "the Danube" is no person, whatever the recogniser says; nor is a person in a "the"."""
+def _relabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
+    """The span with the recogniser's label mended: names that begin as people's do are people's.
+
+    People have no article: "the Danube" is no person, whatever the recogniser says.
+    """
+    span = _with_given_name(parse, span)
+    if _is_persons_name(parse, span):
+        return NamedSpan(span.first, span.last, "PERSON")
     before = parse.tokens[span.first - 1] if span.first > 0 else None
     if (
         span.label == "PERSON"
@@ -81,6 +94,25 @@ def _unlabelled(parse: Parse, span: NamedSpan) -> NamedSpan:
     ):
         return NamedSpan(span.first, span.last, "")
     return span
+
+
+def _with_given_name(parse: Parse, span: NamedSpan) -> NamedSpan:
+    """The span with the given name right before it, which the recogniser left out."""
+    first = span.first
+    while first > 0 and parse.tokens[first - 1].text in given_names() and parse.tokens[first - 1].dep == "compound":
+        first -= 1
+    return NamedSpan(first, span.last, span.label)
+
+
+def _is_persons_name(parse: Parse, span: NamedSpan) -> bool:
+    """Whether a name of two to four words begins with a given name or a style and ends like no thing's name."""
+    words = [parse.tokens[i].text for i in range(span.first, span.last)]
+    if not 2 <= len(words) <= 4 or not all(w[0].isupper() or w in _PARTICLES for w in words):
+        return False
+    if words[0] not in given_names() and words[0].lower() not in word_set("styles"):
+        return False
+    last = words[-1].lower()
+    return taxonomy().find(last) is None and last not in word_set("organization_suffixes") and words[-1].isalpha()
 
 
 def _is_lead(token: Token, label: str, *, is_last: bool) -> bool:
@@ -158,11 +190,12 @@ def _extended(parse: Parse, runs: list[tuple[int, int]], things: list[NamedSpan]
 def _unnamed(parse: Parse, runs: list[tuple[int, int]]) -> Iterable[NamedSpan]:
     """Runs of name words in which the recogniser saw nothing."""
     for first, last in runs:
-        span = _trimmed(parse, NamedSpan(first, last, ""))
+        trimmed = _trimmed(parse, NamedSpan(first, last, ""))
+        span = None if trimmed is None else _relabelled(parse, trimmed)
         if span is None or _is_common(parse, span):
             continue
         single = span.last - span.first == 1
-        label = "NORP" if single and parse.tokens[span.first].text in nationalities() else ""
+        label = "NORP" if single and parse.tokens[span.first].text in nationalities() else span.label
         yield NamedSpan(span.first, span.last, label)
 
 
@@ -200,6 +233,6 @@ def _repeated(parse: Parse, found: list[NamedSpan], taken: bytearray) -> Iterabl
         first, last = starts.get(start), ends.get(end)
         if first is None or last is None or last <= first or any(taken[first:last]):
             continue
-        if parse.tokens[first].pos in {"PROPN", "NOUN", "ADJ"} or last - first > 1:
+        if parse.tokens[first].pos in {"PROPN", "NOUN", "ADJ"} or last - first > 1 or names[which].isupper():
             taken[first:last] = b"\1" * (last - first)
             yield NamedSpan(first, last, labels[names[which]])

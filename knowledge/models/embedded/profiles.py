@@ -29,7 +29,8 @@ def profile_of(parse: Parse, spans: tuple[NamedSpan, ...]) -> Profile:
         names.update(dict.fromkeys(_from_name(parse, span)))
     if any(_text(parse, span) in nationalities() for span in spans):
         return Profile(("country",), frozenset({"country"}), "it")
-    labels = [LABEL_KINDS[s.label] for s in spans if s.label in LABEL_KINDS]
+    full = [s for s in spans if s.label == "PERSON" and s.last - s.first > 1]
+    labels = [LABEL_KINDS[s.label] for s in full or spans if s.label in LABEL_KINDS]
     if labels:
         common = max(labels, key=lambda kind: (labels.count(kind), -labels.index(kind)))
         known = [noun for noun in (*told, *names) if taxonomy().find(noun)]
@@ -60,15 +61,29 @@ def _descriptions(parse: Parse, head: int, span: NamedSpan) -> list[str]:
         word = parse.tokens[child]
         if word.pos == "NOUN" and child < span.first and word.text.islower():
             found.extend(_called(parse, child))
+    if span.first > 0 and is_label(parse, span.first - 1):
+        found.extend(_called(parse, span.first - 1))
     verb = parse.tokens[token.head]
     if token.dep == "nsubj" and verb.lemma in {"be", "become"} and not parse.dependents(verb.index, "neg"):
         attributes = [i for i in parse.dependents(verb.index, "attr") if parse.tokens[i].pos == "NOUN"]
         found.extend(noun for i in attributes if not _is_question(parse, verb) for noun in _called(parse, i))
     if token.dep == "pobj" and parse.tokens[token.head].lemma == "of":
         owner = parse.tokens[parse.tokens[token.head].head]
-        if owner.pos == "NOUN" and owner.lemma in {"city", "town", "village", "state", "province", "island", "county"}:
+        if (
+            owner.pos == "NOUN"
+            and owner.dep not in {"attr", "appos", "conj"}
+            and owner.lemma in {"city", "town", "village", "state", "province", "island", "county"}
+        ):
             found.append(owner.lemma)
     return found
+
+
+def is_label(parse: Parse, index: int) -> bool:
+    """Whether a token is a noun that says what the name right after it is: "the novel Emma"."""
+    token = parse.tokens[index]
+    if token.tag != "NN" or not token.text.islower() or taxonomy().find(token.lemma) is None:
+        return False
+    return any(parse.tokens[i].dep in {"det", "poss"} for i in parse.children[index])
 
 
 def _is_question(parse: Parse, verb: Token) -> bool:

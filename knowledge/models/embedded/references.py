@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from knowledge.models.embedded.lexicon import taxonomy
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
-from knowledge.models.embedded.profiles import Profile
+from knowledge.models.embedded.profiles import Profile, is_label
 
 _HE = frozenset({"he", "him", "his", "himself"})
 _SHE = frozenset({"she", "her", "hers", "herself"})
@@ -40,9 +40,11 @@ class References:
         self._profiles = profiles
         self._named: dict[int, int] = {}
         self._heads: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
         for entity, spans in mentions.items():
             for span in spans:
                 self._named.update(dict.fromkeys(range(span.first, span.last), entity))
+                self._starts[span.first] = entity
                 self._heads[parse.head_of(span.first, span.last)] = entity
         self._resolved: dict[int, Reference] = {}
         self._history: list[_Place] = []
@@ -86,6 +88,9 @@ class References:
         for child in parse.dependents(token.index, "appos"):
             if child in self._heads:
                 return Reference(self._heads[child], 0.95)
+        following = self._starts.get(token.index + 1)
+        if following is not None and is_label(parse, token.index):
+            return Reference(following, 0.95)
         if token.dep == "appos" and token.head in self._heads:
             return Reference(self._heads[token.head], 0.95)
         head = parse.tokens[token.head]

@@ -16,7 +16,6 @@ from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import PropertyKind
 
 _LEAST_FIT = 0.6
-_NEARLY_AS_GOOD = 0.12
 _PLACE_LIKE = frozenset({"place", "facility", "organization"})
 
 
@@ -44,14 +43,9 @@ class _Candidate:
 
 
 def _best(rivals: list[_Candidate]) -> Iterator[_Candidate]:
-    """Of the readings of one pair of ends: those with the most words, and of these the doubtful ones only when
-    the property's own label says it or no other reading is sure."""
+    """Of the readings of one pair of ends those that take the most words of the text into account."""
     words = max(len(c.cue.modifiers) for c in rivals)
-    told = [c for c in rivals if len(c.cue.modifiers) == words]
-    best = max(c.fit for c in told)
-    for candidate in told:
-        if candidate.fit >= best - _NEARLY_AS_GOOD or (candidate.cue.quality == 1.0 and candidate.fit >= _LEAST_FIT):
-            yield candidate
+    yield from (c for c in rivals if len(c.cue.modifiers) == words)
 
 
 class RelationFinder:
@@ -95,7 +89,7 @@ class RelationFinder:
         )
 
     def _of_frame(self, frame: Frame) -> Iterator[_Candidate]:
-        """The candidates of a frame, for each pair of ends only those that fit nearly as well as the best."""
+        """The candidates of a frame, for each pair of ends only the best-told ones."""
         found: dict[tuple[frozenset[int | None], str], list[_Candidate]] = {}
         for cue in self._cues_of(frame):
             for candidate in self._of_cue(frame, cue):

@@ -15,6 +15,7 @@ _TITLED = re.compile(
     r"(?: ?\([^()]{0,160}\))?(?:, (?:also|originally|known|or|formerly|stylized|released|officially) [^,]{1,80})?,?"
     r" (?:is|was|are|were) (?:a|an|the|one)\b"
 )
+_ACRONYM = re.compile(r"\((?P<short>[A-Z]{2,8})\)")
 _QUOTED = re.compile(r"[\"“](?P<title>[A-Z0-9][^\"“”\n]{0,70}[^\s\"“”,.])[,.]?[\"”]")
 
 
@@ -37,6 +38,15 @@ def find_titles(parse: Parse) -> Iterable[NamedSpan]:
         if words[-1][0].isupper() or words[-1][0].isdigit():
             start = match.start() + (len(words[0]) + 1 if opens_oddly and "work" not in kinds else 0)
             yield from _aligned(parse, Span(start, match.end("title")), "WORK_OF_ART" if "work" in kinds else "")
+
+
+def find_acronyms(parse: Parse) -> Iterable[NamedSpan]:
+    """Acronyms in parentheses after the words that they abbreviate: "World Health Organization (WHO)"."""
+    for match in _ACRONYM.finditer(parse.text):
+        words = parse.text[max(0, match.start() - 120) : match.start()].split()
+        initials = "".join(word[0] for word in words if word[0].isupper())
+        if initials.endswith(match["short"]):
+            yield from _aligned(parse, Span(*match.span("short")), "ORG")
 
 
 def _defined_kinds(parse: Parse, first: int, end: int) -> frozenset[str]:

@@ -168,7 +168,7 @@ async def test_vectors_come_in_the_order_of_the_texts_and_normalised() -> None:
     """Endpoints may answer in any order, and not all normalise."""
     with scripted(lambda path, body: embeddings_reply([[3.0, 4.0], [0.0, 2.0]])) as endpoint:
         embedded = await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed(["a", "b"])
-    assert embedded.vectors == ((0.6, 0.8), (0.0, 1.0))
+    assert embedded.vectors == (pytest.approx((0.6, 0.8)), (0.0, 1.0))
     assert embedded.usage == Usage(embedding_calls=1, input_tokens=7)
 
 

@@ -1,0 +1,179 @@
+"""`extraction/default` on a real stack, as a user runs it: PostgreSQL, Prefect server, worker, command line."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from knowledge.build import open_stages
+from knowledge.domain import ExecutionStatus
+from knowledge.exports import GraphExport, export_jsonl
+from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.pipeline import ExtractionPipeline
+from knowledge.settings import EndpointSettings, Settings
+from tables.ledger import Ledger
+from tests.running_stack import StackUnderTest
+from tests.sample import TEXT, knowing_model, sample_document, sample_ontology
+from tests.scripted_endpoint import JSON, Reply, chat_reply
+
+pytestmark = pytest.mark.stack
+
+_WORDS = "river stone lamp garden paper window quiet morning engine harbour silver letter bridge winter".split()
+
+
+def _long_text(paragraphs: int) -> str:
+    rng = random.Random(7)
+    prose = (" ".join(rng.choices(_WORDS, k=60)).capitalize() + "." for _ in range(paragraphs))
+    return TEXT + "\n\n" + "\n\n".join(f"In Oslo Brandt saw it. {line}" for line in prose)
+
+
+def _ledger(stack: StackUnderTest, organization: str) -> Ledger:
+    return Ledger(stack.database, OrganizationId(organization))
+
+
+async def _plain_graph(stack: StackUnderTest, organization: str) -> list[str]:
+    remote = EndpointSettings(base_url=stack.endpoint.base_url, model="scripted")
+    document = sample_document(OrganizationId(organization))
+    async with open_stages(Settings(chat=remote, embedding=remote)) as stages:
+        result = await ExtractionPipeline(stages).run(document, sample_ontology())
+    return list(export_jsonl([GraphExport(document, sample_ontology(), result.graph)]))
+
+
+async def test_a_document_becomes_the_same_graph_as_without_a_workflow(stack: StackUnderTest) -> None:
+    """One pipeline, two ways of running it, one graph: in the file, and out of PostgreSQL."""
+    ran = stack.run(stack.write("brandt.txt", TEXT), organization="first")
+    assert ran.exit_code == 0, ran.stderr
+    (execution,) = ran.executions
+    assert execution["status"] == "completed"
+    found = {name: execution["stats"][name] for name in ("chunks", "model_calls", "cached_calls", "embedding_calls")}
+    assert found == {"chunks": 1, "model_calls": 3, "cached_calls": 0, "embedding_calls": 1}
+    plain = await _plain_graph(stack, "first")
+    assert Path(execution["exports"]["jsonl"]).read_text().splitlines() == plain
+    exported = stack.command("knowledge", "export", "--organization", "first", "--format", "jsonl")
+    assert exported.stdout.splitlines() == plain
+
+
+def test_a_second_run_asks_nothing_and_another_organisation_shares_nothing(stack: StackUnderTest) -> None:
+    """Answers are kept by content within an organisation, and never between two."""
+    document = stack.write("brandt.txt", TEXT)
+    first = stack.run(document, organization="repeat").executions[0]
+    second = stack.run(document, organization="repeat").executions[0]
+    assert not stack.endpoint.requests
+    assert (second["stats"]["model_calls"], second["stats"]["cached_calls"]) == (0, first["stats"]["model_calls"])
+    assert second["stats"]["embedding_calls"] == 0
+    other = stack.run(document, organization="stranger").executions[0]
+    assert len(stack.endpoint.requests) == 4
+    assert other["stats"]["model_calls"] == first["stats"]["model_calls"]
+    assert not _ledger(stack, "stranger").list_executions()[0].id == first["execution_id"]
+
+
+def test_a_changed_paragraph_costs_only_the_chunks_it_touches(stack: StackUnderTest) -> None:
+    """An edit in a long document is paid for, the rest of the document is not."""
+    long = _long_text(60)
+    before = stack.run(stack.write("long.txt", long), organization="editor").executions[0]
+    assert before["stats"]["chunks"] >= 8
+    lines = long.split("\n\n")
+    lines[30] = "In 1930 Brandt won the Nordlys Prize, it was said in Oslo, and nobody there ever doubted it again."
+    after = stack.run(stack.write("long.txt", "\n\n".join(lines)), organization="editor").executions[0]
+    assert after["status"] == "completed"
+    assert 3 <= after["stats"]["model_calls"] <= 9
+    assert after["stats"]["cached_calls"] >= before["stats"]["model_calls"] - 9
+
+
+def test_every_attempt_is_in_the_ledger_and_a_passing_failure_is_retried(stack: StackUnderTest) -> None:
+    """Two failures and then an answer: three attempts, one of them completed, and one answer paid for."""
+    failures = iter([Reply({"error": {"message": "busy"}}, 503), Reply({"error": {"message": "slow down"}}, 429)])
+    stack.endpoint.answer = lambda path, body: next(failures, None) or knowing_model(path, body)
+    (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="patient").executions
+    assert execution["status"] == "completed"
+    assert execution["stats"]["model_calls"] == 3
+    query = text(
+        "SELECT attempt, status, error FROM knowledge.workflow_activity WHERE stage = 'mentions' ORDER BY attempt"
+    )
+    with stack.database.org_session(OrganizationId("patient")) as session:
+        rows = session.execute(query).all()
+    assert [(row.attempt, row.status) for row in rows] == [(1, "failed"), (2, "failed"), (3, "completed")]
+    assert "503" in rows[0].error
+
+
+def test_an_answer_that_stays_invalid_fails_its_item_and_not_the_run(stack: StackUnderTest) -> None:
+    """The rest of the document is delivered, and the failed item is on record, asked twice and no more."""
+
+    def answer(path: str, body: JSON) -> Reply:
+        asked = body.get("response_format", {}).get("json_schema", {}).get("name")
+        return chat_reply("{") if asked == "relations" else knowing_model(path, body)
+
+    stack.endpoint.answer = answer
+    (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="nonsense").executions
+    assert (execution["status"], execution["stats"]["failed_items"]) == ("completed", 1)
+    assert (execution["stats"]["entities"], execution["stats"]["relations"]) == (3, 0)
+    assert sum(1 for body in stack.endpoint.requests if "relations" in json.dumps(body.get("response_format"))) == 2
+    query = text("SELECT status FROM knowledge.workflow_activity WHERE stage = 'relations'")
+    with stack.database.org_session(OrganizationId("nonsense")) as session:
+        assert session.execute(query).scalars().all() == ["failed"]
+
+
+def test_bad_input_is_refused_before_any_model_is_asked(stack: StackUnderTest) -> None:
+    """One clear sentence, a failed row that says why, exit code 1, and nothing paid."""
+    documents = [
+        stack.write("empty.txt", ""),
+        stack.write("blank.txt", " \n\n "),
+        stack.write("binary.txt", bytes(range(256)) * 8),
+        stack.write("latin1.txt", "Café".encode("latin-1")),
+        stack.home / "missing.txt",
+    ]
+    ran = stack.run(*documents, organization="careless")
+    assert ran.exit_code == 1
+    assert not stack.endpoint.requests
+    assert [execution["status"] for execution in ran.executions] == ["failed"] * 5
+    rows = _ledger(stack, "careless").list_executions()
+    assert {row.status for row in rows} == {ExecutionStatus.FAILED}
+    errors = {row.document_name: row.error or "" for row in rows}
+    assert "is empty" in errors["empty"]
+    assert "white space" in errors["blank"]
+    assert "binary" in errors["binary"]
+    assert "UTF-8" in errors["latin1"]
+    assert "cannot be read" in errors["missing"]
+
+
+def test_an_organisation_that_cannot_be_one_is_refused_and_recorded(stack: StackUnderTest) -> None:
+    """A name with no rows of its own is recorded under `default`."""
+    ran = stack.run(stack.write("brandt.txt", TEXT), organization="No Such!")
+    assert ran.exit_code == 1
+    assert "No Such!" in ran.executions[0]["error"]
+    recorded = _ledger(stack, "default").load(ExecutionId(ran.executions[0]["execution_id"]))
+    assert "No Such!" in (recorded.error or "")
+
+
+def test_a_run_with_other_model_settings_than_the_stacks_says_so(stack: StackUnderTest) -> None:
+    """The worker's models answer; a command that thinks otherwise must not be left in its belief."""
+    ran = stack.run(stack.write("brandt.txt", TEXT), organization="other", KNOWLEDGE_CHAT__MODEL="another")
+    assert ran.exit_code == 1
+    assert "other model settings" in ran.stderr
+    assert not stack.endpoint.requests
+
+
+def test_prefects_own_command_line_runs_the_deployment(stack: StackUnderTest) -> None:
+    """`prefect deployment run extraction/default --watch` with a path the worker may read, and one it may not."""
+    stack.write("brandt.txt", TEXT)
+    api = {"PREFECT_API_URL": stack.running.api_url}
+    start = ("prefect", "deployment", "run", "extraction/default", "--watch", "-p", "organization=cli")
+    good = stack.command(*start, "-p", "document=brandt.txt", "-p", f"ontology={stack.ontology}", **api)
+    assert good.exit_code == 0, good.stdout + good.stderr
+    bad = stack.command(*start, "-p", "document=/etc/hostname", "-p", f"ontology={stack.ontology}", **api)
+    assert bad.exit_code == 1
+    newest, oldest = _ledger(stack, "cli").list_executions()
+    assert (oldest.status, oldest.document_name) == (ExecutionStatus.COMPLETED, "brandt")
+    assert newest.status is ExecutionStatus.FAILED
+    assert "outside the directories" in (newest.error or "")
+
+
+def test_parameters_that_do_not_fit_are_refused_at_the_door(stack: StackUnderTest) -> None:
+    """The form and the API check before anything is started."""
+    api = {"PREFECT_API_URL": stack.running.api_url}
+    for wrong in ("organization=No Such!", "colour=blue", 'options={"chunk_characters": 1}'):
+        parameters = ("-p", "document=a", "-p", "ontology=b", "-p", wrong)
+        ran = stack.command("prefect", "deployment", "run", "extraction/default", *parameters, **api)
+        assert ran.exit_code == 1, wrong
