@@ -4,8 +4,6 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from knowledge.models.boundary import ModelBoundary
-from knowledge.models.chat_extraction import ChatExtractionModel
-from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.ports import EmbeddingModel, ExtractionModel
 from knowledge.settings import EndpointSettings, Settings
 from knowledge.stages.stages import Stages
@@ -27,11 +25,15 @@ async def open_stages(settings: Settings, embedding_permits: Permits | None = No
         yield Stages(extraction, _embedding_model(settings.embedding, permits, stack))
 
 
+# Adapters are imported when they are wanted: the embedded ones are an extra, and the SDK takes a second.
 def _extraction_model(settings: EndpointSettings, stack: AsyncExitStack) -> ExtractionModel:
     if not settings.is_configured:
-        from knowledge.models.embedded import EmbeddedExtractionModel  # an extra, and slow to import
+        from knowledge.models.embedded import EmbeddedExtractionModel
 
         return EmbeddedExtractionModel()
+    from knowledge.models.chat_extraction import ChatExtractionModel
+    from knowledge.models.openai import ChatClient
+
     permits = InProcessPermits(settings.max_concurrency)
     client = ChatClient(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
     stack.push_async_callback(client.aclose)
@@ -40,9 +42,11 @@ def _extraction_model(settings: EndpointSettings, stack: AsyncExitStack) -> Extr
 
 def _embedding_model(settings: EndpointSettings, permits: Permits, stack: AsyncExitStack) -> EmbeddingModel:
     if not settings.is_configured:
-        from knowledge.models.embedded import EmbeddedEmbeddingModel  # an extra, and slow to import
+        from knowledge.models.embedded import EmbeddedEmbeddingModel
 
         return EmbeddedEmbeddingModel()
+    from knowledge.models.openai import OpenAIEmbeddingModel
+
     model = OpenAIEmbeddingModel(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
     stack.push_async_callback(model.aclose)
     return model

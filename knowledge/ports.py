@@ -1,6 +1,6 @@
 """The ports through which the core reaches models and reports progress. Adapters live in `knowledge.models`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -78,7 +78,5 @@ class EmbeddingModel(Protocol):
         ...
 
 
-class ProgressObserver(Protocol):
-    """Is told how far an extraction is. Must not raise, and must return at once."""
-
-    def __call__(self, progress: ExtractionProgress) -> None: ...
+ProgressObserver = Callable[[ExtractionProgress], None]
+"""Is told how far an extraction is. Must not raise, and must return at once."""

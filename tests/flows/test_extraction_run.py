@@ -20,7 +20,7 @@ from tests.scripted_endpoint import JSON, Reply, chat_reply
 
 pytestmark = pytest.mark.stack
 
-_WORDS = "river stone lamp garden paper window quiet morning engine harbour silver letter bridge winter".split()
+_WORDS = ["river", "stone", "lamp", "garden", "paper", "window", "quiet", "morning", "engine", "harbour", "silver", "letter", "bridge", "winter"]
 
 
 def _long_text(paragraphs: int) -> str:
@@ -85,7 +85,11 @@ def test_a_changed_paragraph_costs_only_the_chunks_it_touches(stack: StackUnderT
 def test_every_attempt_is_in_the_ledger_and_a_passing_failure_is_retried(stack: StackUnderTest) -> None:
     """Two failures and then an answer: three attempts, one of them completed, and one answer paid for."""
     failures = iter([Reply({"error": {"message": "busy"}}, 503), Reply({"error": {"message": "slow down"}}, 429)])
-    stack.endpoint.answer = lambda path, body: next(failures, None) or knowing_model(path, body)
+
+    def answer(path: str, body: JSON) -> Reply:
+        return next(failures, None) or knowing_model(path, body)
+
+    stack.endpoint.answer = answer
     (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="patient").executions
     assert execution["status"] == "completed"
     assert execution["stats"]["model_calls"] == 3

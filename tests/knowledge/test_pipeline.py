@@ -81,7 +81,9 @@ async def test_an_item_that_fails_is_recorded_and_the_rest_goes_on() -> None:
 async def test_an_endpoint_that_is_down_fails_the_run_after_what_is_under_way() -> None:
     """Calls under way may be paid for already: they are awaited, and nothing new is begun."""
     with scripted(lambda path, body: Reply({"error": {"message": "down"}}, 503)) as endpoint:
-        text = "\n\n".join(f"In town number {n} nothing happened, and it happened slowly, day by day." for n in range(80))
+        text = "\n\n".join(
+            f"In town number {n} nothing happened, and it happened slowly, day by day." for n in range(80)
+        )
         with pytest.raises(ModelUnavailable):
             await _extract(endpoint, text, ExtractionOptions(chunk_characters=200, concurrency=2))
     assert len(endpoint.requests) <= 3

@@ -5,10 +5,10 @@ for values that stand with the word. Of a noun, `subj` is what is called it and 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from knowledge.models.embedded.lexicon import DOUBTING_WORDS, nationalities, word_set
 from knowledge.models.embedded.parsing import Parse, Token
+from knowledge.models.embedded.slots import Frame, add_prepositions, conjuncts, leftmost, modifiers, put, spread
 
 _CLAUSE_SUBJECTS = ("nsubj", "nsubjpass")
 _LINKING = frozenset({"be", "become", "remain"})
@@ -16,18 +16,6 @@ _HAVING = frozenset({"have", "possess", "boast"})
 _CALLING = frozenset({"appoint", "elect", "name", "serve", "act", "know", "crown", "work", "choose", "regard"})
 _REALISING = frozenset({"help", "go", "continue", "manage", "begin", "start", "proceed"})
 _NOT_IN_FRAMES = frozenset({"if", "whether", "unless"})
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A word in its sentence; slots hold token indexes. `certainty` is between 0 and 1, by the kind of rule."""
-
-    lemma: str
-    modifiers: frozenset[str]
-    slots: dict[str, tuple[int, ...]] = field(hash=False)
-    sentence: int
-    certainty: float
-    is_noun: bool = False
 
 
 def find_frames(parse: Parse) -> Iterator[Frame]:
@@ -41,15 +29,6 @@ def find_frames(parse: Parse) -> Iterator[Frame]:
                 yield from _of_verb(parse, token)
             elif token.pos in {"NOUN", "PROPN"}:
                 yield from _of_noun(parse, token)
-
-
-def conjuncts(parse: Parse, index: int) -> list[int]:
-    """The token and those coordinated with it."""
-    found = [index]
-    for child in parse.dependents(index, "conj"):
-        if parse.tokens[child].pos in {"NOUN", "PROPN", "PRON", "NUM", "ADJ", "X"}:
-            found.extend(conjuncts(parse, child))
-    return found
 
 
 def _is_doubtful(parse: Parse, index: int) -> bool:
@@ -74,18 +53,18 @@ def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
     passive = _is_passive(parse, verb)
     slots: dict[str, list[int]] = {}
     subjects = _subjects(parse, verb)
-    _put(parse, slots, "obj" if passive else "subj", subjects)
+    put(parse, slots, "obj" if passive else "subj", subjects)
     datives = parse.dependents(verb.index, "dative")
     for child in parse.dependents(verb.index, "dobj"):
-        _put(parse, slots, "obj2" if datives or passive else "obj", [child])
+        put(parse, slots, "obj2" if datives or passive else "obj", [child])
     for child in datives:
         if parse.tokens[child].pos == "ADP":
-            _put(parse, slots, "to", parse.dependents(child, "pobj"))
+            put(parse, slots, "to", parse.dependents(child, "pobj"))
         else:
-            _put(parse, slots, "obj", [child])
+            put(parse, slots, "obj", [child])
     for child in parse.dependents(verb.index, "agent"):
-        _put(parse, slots, "subj", parse.dependents(child, "pobj"))
-    _prepositions(parse, slots, verb.index, depth=2)
+        put(parse, slots, "subj", parse.dependents(child, "pobj"))
+    add_prepositions(parse, slots, verb.index, depth=2)
     _times(parse, slots, verb.index)
     slots.setdefault("number", []).extend(slots.get("obj", []))
     certainty = 0.9 if verb.dep == "ROOT" else 0.85
@@ -138,31 +117,10 @@ def _described(parse: Parse, verb: Token, noun: Token) -> list[int]:
     return found
 
 
-def _put(parse: Parse, slots: dict[str, list[int]], slot: str, fillers: list[int]) -> None:
-    for filler in fillers:
-        for index in conjuncts(parse, filler):
-            if index not in slots.setdefault(slot, []):
-                slots[slot].append(index)
-
-
-def _prepositions(parse: Parse, slots: dict[str, list[int]], index: int, *, depth: int) -> None:
-    """Fills a slot for each preposition on the word, and on the prepositions' own ("from A in B")."""
-    for child in parse.dependents(index, "prep", "agent"):
-        slot = parse.tokens[child].lemma
-        for filler in parse.dependents(child, "pobj", "pcomp"):
-            if parse.tokens[filler].pos != "VERB":
-                _put(parse, slots, slot, [filler])
-        if depth > 1:
-            _prepositions(parse, slots, child, depth=depth - 1)
-        if parse.dependents(child, "conj"):
-            for other in parse.dependents(child, "conj"):
-                _put(parse, slots, parse.tokens[other].lemma, parse.dependents(other, "pobj"))
-
-
 def _times(parse: Parse, slots: dict[str, list[int]], index: int) -> None:
     """Fills `date` with the tokens on which a date may stand; whether it is one is for the reader of the frame."""
     for child in parse.dependents(index, "npadvmod", "nmod"):
-        _put(parse, slots, "date", [child])
+        put(parse, slots, "date", [child])
     for preposition in ("in", "on", "at", "since"):
         for filler in slots.get(preposition, []):
             slots.setdefault("date", []).append(filler)
@@ -171,7 +129,7 @@ def _times(parse: Parse, slots: dict[str, list[int]], index: int) -> None:
 def _merged(parse: Parse, slots: dict[str, tuple[int, ...]], noun: int) -> dict[str, tuple[int, ...]]:
     """A verb's slots together with the prepositions on its object: "earned a degree from X"."""
     found = {slot: list(fillers) for slot, fillers in slots.items()}
-    _prepositions(parse, found, noun, depth=1)
+    add_prepositions(parse, found, noun, depth=1)
     return {slot: tuple(fillers) for slot, fillers in found.items()}
 
 
@@ -180,16 +138,16 @@ def _linked(parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tup
     if verb.lemma in _LINKING:
         names = [i for c in parse.dependents(verb.index, "attr", "oprd") for i in conjuncts(parse, c)]
         for name in names:
-            yield from _noun_frames(parse, name, _spread(parse, subjects), 0.9)
+            yield from _noun_frames(parse, name, spread(parse, subjects), 0.9)
         for subject in subjects:
             yield from _noun_frames(parse, subject, tuple(names), 0.85)
             if not names and parse.tokens[subject].pos == "NOUN":
                 yield from _placed(parse, subject, slots)
         for child in parse.dependents(verb.index, "acomp", "advmod"):
-            yield _adjective(parse, verb, child, _spread(parse, subjects))
+            yield _adjective(parse, verb, child, spread(parse, subjects))
         if any(parse.tokens[i].lemma == "level" for i in slots.get("above", ())):
             measure = tuple(parse.dependents(verb.index, "npadvmod", "nummod", "attr"))
-            found = {"subj": _spread(parse, subjects), "number": measure}
+            found = {"subj": spread(parse, subjects), "number": measure}
             yield Frame("@above_sea_level", frozenset(), found, verb.sentence, 0.85)
     if verb.lemma in _CALLING:
         for child in [*parse.dependents(verb.index, "oprd"), *slots.get("as", ())]:
@@ -197,36 +155,32 @@ def _linked(parse: Parse, verb: Token, subjects: list[int], slots: dict[str, tup
             yield from _noun_frames(parse, child, called, 0.85)
     if verb.lemma in _HAVING:
         for noun in slots.get("obj", ()):
-            yield from _had(parse, noun, _spread(parse, subjects), verb.sentence)
+            yield from _had(parse, noun, spread(parse, subjects), verb.sentence)
 
 
 def _placed(parse: Parse, noun: int, slots: dict[str, tuple[int, ...]]) -> Iterator[Frame]:
     """ "Its headquarters are in X": the noun with its owner and the clause's prepositions."""
     found = {slot: list(fillers) for slot, fillers in slots.items() if slot not in {"subj", "number"}}
-    _prepositions(parse, found, noun, depth=1)
+    add_prepositions(parse, found, noun, depth=1)
     for owner in parse.dependents(noun, "poss"):
-        _put(parse, found, "of", [owner])
+        put(parse, found, "of", [owner])
     token = parse.tokens[noun]
     frozen = {slot: tuple(fillers) for slot, fillers in found.items()}
     yield Frame(token.lemma, modifiers(parse, noun), frozen, token.sentence, 0.85)
 
 
-def _spread(parse: Parse, indexes: list[int]) -> tuple[int, ...]:
-    return tuple(i for index in indexes for i in conjuncts(parse, index))
-
-
 def _adjective(parse: Parse, verb: Token, index: int, subjects: tuple[int, ...]) -> Frame:
     """ "X is 324 metres tall": the adjective with its measure as `number`."""
     slots: dict[str, list[int]] = {"subj": list(subjects)}
-    _put(parse, slots, "number", parse.dependents(index, "npadvmod", "nummod"))
-    _prepositions(parse, slots, index, depth=1)
+    put(parse, slots, "number", parse.dependents(index, "npadvmod", "nummod"))
+    add_prepositions(parse, slots, index, depth=1)
     return Frame(parse.tokens[index].lemma, frozenset(), {s: tuple(f) for s, f in slots.items()}, verb.sentence, 0.85)
 
 
 def _had(parse: Parse, noun: int, owners: tuple[int, ...], sentence: int) -> Iterator[Frame]:
     """ "X has a population of 5": whose it is comes from the clause, what it is from the noun's own "of"."""
     slots: dict[str, list[int]] = {}
-    _prepositions(parse, slots, noun, depth=1)
+    add_prepositions(parse, slots, noun, depth=1)
     values = slots.get("of") or ([noun] if parse.dependents(noun, "nummod") else [])
     found = {"of": owners, "subj": tuple(values)}
     yield Frame(parse.tokens[noun].lemma, modifiers(parse, noun), found, sentence, 0.85)
@@ -259,13 +213,9 @@ def _qualified(parse: Parse, noun: Token) -> Iterator[Frame]:
         elif token.dep == "nummod" and noun.tag == "NN":
             yield Frame("@year", frozenset(), {"subj": (noun.index,), "date": (child,)}, noun.sentence, 0.8)
     if noun.dep == "appos" and noun.pos == "PROPN" and parse.tokens[noun.head].pos == "PROPN":
-        between = parse.text[parse.tokens[noun.head].end : _leftmost(parse, noun).start]
+        between = parse.text[parse.tokens[noun.head].end : leftmost(parse, noun).start]
         if between.strip() == ",":
             yield Frame("@in", frozenset(), {"subj": (noun.head,), "in": (noun.index,)}, noun.sentence, 0.75)
-
-
-def _leftmost(parse: Parse, noun: Token) -> Token:
-    return parse.tokens[min([noun.index, *parse.dependents(noun.index, "compound", "amod", "det")])]
 
 
 def _possessed(parse: Parse, name: Token, noun: int) -> Iterator[Frame]:
@@ -281,7 +231,7 @@ def _accompanying(parse: Parse, noun: Token) -> Iterator[Frame]:
     owners = [holder.index] if holder.pos in {"NOUN", "PROPN"} else _subjects(parse, holder)
     for index in conjuncts(parse, noun.index):
         if owners:
-            yield from _had(parse, index, _spread(parse, owners), noun.sentence)
+            yield from _had(parse, index, spread(parse, owners), noun.sentence)
 
 
 def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: float) -> Iterator[Frame]:
@@ -291,25 +241,10 @@ def _noun_frames(parse: Parse, noun: int, called: tuple[int, ...], certainty: fl
     if token.pos not in {"NOUN", "PROPN"} or found & word_set("denying_modifiers") or not called:
         return
     slots: dict[str, list[int]] = {"subj": list(called)}
-    _prepositions(parse, slots, noun, depth=2)
+    add_prepositions(parse, slots, noun, depth=2)
     if "of" not in slots:
         for other in parse.dependents(noun, "conj"):
-            _prepositions(parse, slots, other, depth=1)
+            add_prepositions(parse, slots, other, depth=1)
     for owner in parse.dependents(noun, "poss"):
-        _put(parse, slots, "of", [owner])
+        put(parse, slots, "of", [owner])
     yield Frame(token.lemma, found, {s: tuple(f) for s, f in slots.items()}, token.sentence, certainty, is_noun=True)
-
-
-def modifiers(parse: Parse, noun: int) -> frozenset[str]:
-    """The lemmas that narrow a noun: adjectives, compounds, and a common noun after "of" ("place of birth")."""
-    found = {
-        parse.tokens[i].lemma
-        for i in parse.dependents(noun, "amod", "compound", "nmod")
-        if parse.tokens[i].pos != "PUNCT"
-    }
-    for child in parse.dependents(noun, "prep"):
-        if parse.tokens[child].lemma == "of":
-            found.update(
-                parse.tokens[i].lemma for i in parse.dependents(child, "pobj") if parse.tokens[i].pos == "NOUN"
-            )
-    return frozenset(found)

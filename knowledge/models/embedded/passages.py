@@ -8,13 +8,14 @@ from functools import cached_property
 from knowledge.domain import FoundEntity, FoundMention, FoundRelation, Span
 from knowledge.models.embedded.clustering import cluster, plain
 from knowledge.models.embedded.cues import Cue, cues_of
-from knowledge.models.embedded.frames import Frame, find_frames
+from knowledge.models.embedded.frames import find_frames
 from knowledge.models.embedded.lexicon import LABEL_KINDS, countries, nationalities
 from knowledge.models.embedded.names import find_names
 from knowledge.models.embedded.parsing import NamedSpan, Parse, parse
 from knowledge.models.embedded.profiles import Profile, profile_of
 from knowledge.models.embedded.references import References
 from knowledge.models.embedded.relations import RelationFinder, Thing
+from knowledge.models.embedded.slots import Frame
 from knowledge.models.embedded.values import Value, find_values, life_dates
 from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import Ontology

@@ -8,11 +8,15 @@ from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`nouns` describe a thing, in lower case; `told` are those that the text itself says, in order."""
+    """`nouns` describe a thing, in lower case; `told` are those that the text itself says, in order.
+
+    `in_full` is false where a single word and the recogniser's label are all there is to go by.
+    """
 
     told: tuple[str, ...]
     nouns: frozenset[str]
     pronoun: str = ""
+    in_full: bool = True
 
     def is_a(self, noun: str) -> float:
         """How well the thing can be a `noun` (see Taxonomy.relation)."""
@@ -39,7 +43,8 @@ def profile_of(parse: Parse, spans: tuple[NamedSpan, ...]) -> Profile:
     if told and names:
         names = {n: None for n in names if any(_agree(n, t) or not taxonomy().find(t) for t in told)}
     nouns = frozenset([*told, *names, *labels])
-    return Profile((*told, *names), nouns, _pronoun(parse, spans, nouns))
+    pronoun = _pronoun(parse, spans, nouns)
+    return Profile((*told, *names), nouns, pronoun, in_full=bool(full or told or pronoun in {"he", "she"}))
 
 
 def _text(parse: Parse, span: NamedSpan) -> str:

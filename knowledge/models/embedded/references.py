@@ -142,7 +142,9 @@ class References:
         word = token.text.lower()
         if word in _HE or word in _SHE:
             wanted = "he" if word in _HE else "she"
-            return self._latest(token, lambda p: p.pronoun in {wanted, ""} and p.is_a("person") > 0.5, wanted)
+            return self._latest(
+                token, lambda p: p.pronoun in {wanted, ""} and p.in_full and p.is_a("person") > 0.5, wanted
+            )
         if word in _IT and not self._is_expletive(token):
             return self._latest(token, lambda p: p.pronoun == "it" or (p.pronoun == "" and p.is_a("person") < 1), "it")
         return None

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from knowledge.domain import FoundRelation, Literal, Span
 from knowledge.literals import fits, normalise_literal
 from knowledge.models.embedded.cues import Cue
-from knowledge.models.embedded.frames import Frame
 from knowledge.models.embedded.lexicon import taxonomy
 from knowledge.models.embedded.parsing import Parse
 from knowledge.models.embedded.profiles import Profile
 from knowledge.models.embedded.references import Reference, References
+from knowledge.models.embedded.slots import Frame
 from knowledge.models.embedded.values import Value, value_at
 from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import PropertyKind
 
 _LEAST_FIT = 0.6
+_NEARLY_AS_LIKELY = 0.3
 _PLACE_LIKE = frozenset({"place", "facility", "organization"})
 
 
@@ -35,6 +36,7 @@ class _Candidate:
     object: int | None
     literal: Literal | None
     fit: float
+    sense: float
     certainty: float
 
     @property
@@ -43,9 +45,14 @@ class _Candidate:
 
 
 def _best(rivals: list[_Candidate]) -> Iterator[_Candidate]:
-    """Of the readings of one pair of ends those that take the most words of the text into account."""
+    """Of the readings of one pair of ends those that take the most words into account, in the likeliest sense.
+
+    "Write" has a screenwriter where a film is written, an author where a book is.
+    """
     words = max(len(c.cue.modifiers) for c in rivals)
-    yield from (c for c in rivals if len(c.cue.modifiers) == words)
+    told = [c for c in rivals if len(c.cue.modifiers) == words]
+    likeliest = max(c.sense for c in told)
+    yield from (c for c in told if c.sense >= likeliest - _NEARLY_AS_LIKELY)
 
 
 class RelationFinder:
@@ -109,30 +116,33 @@ class RelationFinder:
     def _of_cue(self, frame: Frame, cue: Cue) -> Iterator[_Candidate]:
         for subject_token in frame.slots.get(cue.subject.name, ()):
             subject = self._references.of(subject_token)
-            if subject is None or (fit := self._fit(subject.entity, cue, is_subject=True)) < _LEAST_FIT:
+            if subject is None or min(fit := self._fit(subject.entity, cue, is_subject=True)) < _LEAST_FIT:
                 continue
             for object_token in frame.slots.get(cue.object.name, ()):
                 if object_token != subject_token:
                     yield from self._with_object(frame, cue, subject, fit, object_token)
 
     def _with_object(
-        self, frame: Frame, cue: Cue, subject: Reference, subject_fit: float, token: int
+        self, frame: Frame, cue: Cue, subject: Reference, subject_fit: tuple[float, float], token: int
     ) -> Iterator[_Candidate]:
         if cue.property.kind is PropertyKind.DATATYPE:
             literal = self._literal(cue, token)
             if literal is not None:
-                yield _Candidate(cue, frame, subject.entity, None, literal, subject_fit, subject.certainty)
+                yield _Candidate(
+                    cue, frame, subject.entity, None, literal, min(subject_fit), subject_fit[1], subject.certainty
+                )
             return
         object_ = self._references.of(token)
         if object_ is None or object_.entity == subject.entity:
             return
         object_fit = self._fit(object_.entity, cue, is_subject=False)
-        if object_fit >= _LEAST_FIT:
+        if min(object_fit) >= _LEAST_FIT:
             certainty = subject.certainty * object_.certainty
-            fit = subject_fit * object_fit
-            yield _Candidate(cue, frame, subject.entity, object_.entity, None, fit, certainty)
+            fit = min(subject_fit) * min(object_fit)
+            sense = min(subject_fit[1], object_fit[1])
+            yield _Candidate(cue, frame, subject.entity, object_.entity, None, fit, sense, certainty)
 
-    def _fit(self, entity: int, cue: Cue, *, is_subject: bool) -> float:
+    def _fit(self, entity: int, cue: Cue, *, is_subject: bool) -> tuple[float, float]:
         """How well an entity can be an end of the cue's property: by the ontology, and by the words' sense."""
         thing = self._things[entity]
         ontology = self._vocabulary.ontology
@@ -140,10 +150,10 @@ class RelationFinder:
         wanted = ends_of(cue.property)
         nouns = cue.subject_nouns if is_subject else cue.object_nouns
         slot = cue.subject if is_subject else cue.object
-        fit = self._vocabulary.fit(thing.profile.nouns, thing.classes, wanted)
-        if nouns:
-            fit = min(fit, max(self._sense(thing, noun) for noun in nouns))
-        return min(fit, self._sense(thing, slot.noun)) if slot.noun else fit
+        sense = max((self._sense(thing, noun) for noun in nouns), default=1.0)
+        if slot.noun:
+            sense = min(sense, self._sense(thing, slot.noun))
+        return self._vocabulary.fit(thing.profile.nouns, thing.classes, wanted), sense
 
     @staticmethod
     def _sense(thing: Thing, noun: str) -> float:

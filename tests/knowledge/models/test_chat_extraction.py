@@ -54,7 +54,11 @@ async def test_the_three_questions_give_placed_typed_evidenced_findings() -> Non
         entities = (await model.find_entities(TEXT, mentions, ontology)).entities
         relations = (await model.find_relations(TEXT, mentions, entities, ontology)).relations
     assert [m.text for m in mentions] == ["Ada Brandt", "Oslo", "Brandt", "Nordlys Prize", "Oslo"]
-    assert [(e.name, e.mentions) for e in entities] == [("Ada Brandt", (0, 2)), ("Oslo", (1, 4)), ("Nordlys Prize", (3,))]
+    assert [(e.name, e.mentions) for e in entities] == [
+        ("Ada Brandt", (0, 2)),
+        ("Oslo", (1, 4)),
+        ("Nordlys Prize", (3,)),
+    ]
     assert len(relations) == 3
     assert len(endpoint.requests) == 3
 
@@ -84,7 +88,9 @@ async def test_nothing_to_ask_about_asks_nothing() -> None:
 
 async def test_an_invalid_answer_is_asked_for_again_once_with_the_error() -> None:
     """Most models mend their answer when told; both calls are counted."""
-    replies = iter([chat_reply('{"mentions": [{"txt": 1}]}'), chat_reply('{"mentions": [{"text": "Oslo", "start": 23}]}')])
+    replies = iter(
+        [chat_reply('{"mentions": [{"txt": 1}]}'), chat_reply('{"mentions": [{"text": "Oslo", "start": 23}]}')]
+    )
     found, endpoint = await _ask(lambda path, body: next(replies))
     assert [m.text for m in found.mentions] == ["Oslo"]
     assert found.usage == Usage(model_calls=2, input_tokens=20, output_tokens=10)
@@ -108,6 +114,10 @@ async def test_an_answer_cut_off_is_said_to_be_so() -> None:
         await _ask(lambda path, body: chat_reply('{"mentions": [', finish_reason="length"))
 
 
+def _page(path: str, request: JSON) -> Reply:
+    return Reply(b"<html>busy</html>")
+
+
 def _error(status: int, headers: dict[str, str] | None = None, code: str | None = None) -> Answer:
     body: JSON = {"error": {"message": "no", "type": "x", "code": code}}
     return lambda path, request: Reply(body, status, headers or {})
@@ -125,7 +135,7 @@ def _error(status: int, headers: dict[str, str] | None = None, code: str | None 
         (_error(404), ModelAccessRefused),
         (_error(400), ModelRequestRefused),
         (_error(413), ModelRequestRefused),
-        (lambda path, body: Reply(b"<html>busy</html>", 200), ModelUnavailable),
+        (_page, ModelUnavailable),
     ],
 )
 async def test_what_an_endpoint_says_becomes_one_of_our_errors(answer: Answer, kind: type[KnowledgeError]) -> None:

@@ -1,6 +1,6 @@
 """What a model answers is placed in the passage or rejected; nothing in between."""
 
-from knowledge.domain import FoundEntity, FoundMention, Span
+from knowledge.domain import FoundEntity, FoundMention, FoundRelation, Span
 from knowledge.models.answers import EntitiesAnswer, MentionsAnswer, RelationsAnswer
 from knowledge.models.readings import json_part, read_entities, read_mentions, read_relations
 from tests.sample import NAMESPACE, sample_ontology
@@ -91,24 +91,25 @@ def test_unknown_classes_and_mentions_are_rejected_and_said_so() -> None:
 ENTITIES = (FoundEntity("Ada Brandt", (), (0,)), FoundEntity("Oslo", (), (1,)))
 
 
-def _relations(**item: object) -> tuple[list[object], list[str]]:
+def _relations(**item: object) -> tuple[list[FoundRelation], list[str]]:
     base = {"subject_id": "e1", "predicate": "born in", "object_id": "e2", "evidence": "Brandt was born in Oslo"}
     answer = RelationsAnswer.model_validate({"relations": [{**base, **item}]})
     found, rejected = read_relations(TEXT, ENTITIES, answer, sample_ontology())
-    return [(r.subject, r.predicate, r.object, r.literal, r.evidence) for r in found], [r.reason for r in rejected]
+    return list(found), [r.reason for r in rejected]
 
 
 def test_a_fact_has_its_quoted_evidence() -> None:
     """Evidence is a span of the passage, not the model's word."""
     found, rejected = _relations()
-    assert found == [(0, f"{NAMESPACE}bornIn", 1, None, (Span(20, 43),))]
+    assert found == [FoundRelation(0, f"{NAMESPACE}bornIn", 1, None, 0.5, (Span(20, 43),))]
     assert not rejected
 
 
 def test_a_literal_is_normalised_to_the_range_of_its_predicate() -> None:
     """Dates become dates; how the text has them is kept."""
     (found,), _ = _relations(predicate="birth date", object_id=None, object_literal="4 May 1901")
-    literal = found[3]  # type: ignore[index]
+    literal = found.literal
+    assert literal is not None
     assert (literal.lexical, literal.surface) == ("1901-05-04", "4 May 1901")
     assert literal.datatype.endswith("#date")
 
@@ -116,14 +117,20 @@ def test_a_literal_is_normalised_to_the_range_of_its_predicate() -> None:
 def test_a_thing_given_as_text_is_recognised_for_an_object_predicate() -> None:
     """Models mix up the two fields; the predicate's kind decides."""
     (found,), _ = _relations(object_id=None, object_literal="oslo")
-    assert found[2] == 1  # type: ignore[index]
+    assert found.object == 1
 
 
 def test_a_fact_whose_quotation_is_missing_needs_a_sentence_with_both_ends() -> None:
     """A made-up quotation does not carry a fact; a sentence that names both ends still does."""
     answer = {
         "relations": [
-            {"subject_id": "e1", "predicate": "born in", "object_id": "e2", "evidence": "nobody wrote this", "confidence": 1}
+            {
+                "subject_id": "e1",
+                "predicate": "born in",
+                "object_id": "e2",
+                "evidence": "nobody wrote this",
+                "confidence": 1,
+            }
         ]
     }
     ends = (FoundEntity("Brandt", (), (0,)), FoundEntity("Oslo", (), (1,)))

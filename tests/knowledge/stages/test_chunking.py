@@ -9,7 +9,7 @@ from knowledge.ids import OrganizationId
 from knowledge.stages.chunking import chunk_document, sentence_spans
 
 ORGANIZATION = OrganizationId("acme")
-WORDS = "river stone lamp garden paper window quiet morning engine harbour silver letter bridge winter market".split()
+WORDS = ["river", "stone", "lamp", "garden", "paper", "window", "quiet", "morning", "engine", "harbour", "silver", "letter", "bridge", "winter", "market"]
 
 
 def _document(text: str) -> Document:
@@ -17,7 +17,9 @@ def _document(text: str) -> Document:
 
 
 def _paragraph(rng: random.Random) -> str:
-    sentences = (" ".join(rng.choices(WORDS, k=rng.randint(6, 18))).capitalize() + "." for _ in range(rng.randint(2, 6)))
+    sentences = (
+        " ".join(rng.choices(WORDS, k=rng.randint(6, 18))).capitalize() + "." for _ in range(rng.randint(2, 6))
+    )
     return " ".join(sentences)
 
 

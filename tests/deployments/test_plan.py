@@ -1,0 +1,62 @@
+"""What a stack consists of."""
+
+import socket
+from pathlib import Path
+
+from deployments.home import StackHome
+from deployments.parts import free_port
+from deployments.plan import external_api_url, plan_stack
+from deployments.provision import read_prefect_file
+from deployments.state import StackState
+from knowledge.settings import Settings
+
+OWN = "http://127.0.0.1:4200/api"
+OTHER = "http://prefect.example:4200/api"
+
+
+def test_another_server_is_used_and_our_own_exported_address_is_not_another() -> None:
+    """`up` tells people to export the address, and they will run `up` again in the same shell."""
+    assert external_api_url({"PREFECT_API_URL": OTHER}, StackState()) == OTHER
+    assert external_api_url({"PREFECT_API_URL": OWN}, StackState(api_url=OWN)) is None
+    assert external_api_url({"PREFECT_API_URL": OTHER}, StackState(api_url=OTHER, is_local_server=False)) == OTHER
+    assert external_api_url({}, StackState()) is None
+    assert external_api_url({"PREFECT_API_URL": ""}, StackState()) is None
+
+
+def test_parts_start_in_the_order_of_their_needs(tmp_path: Path) -> None:
+    """The server keeps its tables in PostgreSQL, and the worker works for the server."""
+    home = StackHome(tmp_path / "h")
+    home.create()
+    plan = plan_stack(Settings(), home, {}, StackState())
+    assert [part.name for part in plan.parts] == ["postgres", "server", "worker"]
+    assert [part.name for part in plan.parts if part.runs_flows] == ["worker"]
+
+
+def test_what_others_provide_is_not_started() -> None:
+    """A set DATABASE_URL or PREFECT_API_URL replaces a part."""
+    home = StackHome(Path("/nowhere"))
+    given = Settings.model_validate({"database_url": "postgresql://u@h/db"})
+    plan = plan_stack(given, home, {"PREFECT_API_URL": OTHER}, StackState())
+    assert [part.name for part in plan.parts] == ["worker"]
+    assert (plan.api_url, plan.is_local_server) == (OTHER, False)
+    assert plan.urls.knowledge == "postgresql+psycopg://u@h/db"
+
+
+def test_a_taken_port_gives_way_to_a_free_one() -> None:
+    """Another Prefect server may have the usual port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        assert free_port(port) != port
+    assert free_port(port) == port
+
+
+def test_the_prefect_file_keeps_no_path_of_this_machine() -> None:
+    """Wherever the package is installed, the worker imports the flow by its module's name."""
+    file = read_prefect_file()
+    assert file.pull == ()
+    assert "extraction/default" in {f"{entry.entrypoint.split('.')[1]}/{entry.name}" for entry in file.deployments}
+    for entry in file.deployments:
+        assert "/" not in entry.entrypoint
+        assert entry.entrypoint.startswith("flows.")
