@@ -36,7 +36,7 @@ class DatabaseRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartSpec:
-    """How a part is started and stopped."""
+    """How a part is started and stopped. `announces`: it writes into the descriptor named by `READY_VARIABLE`."""
 
     name: str
     title: str
@@ -44,6 +44,8 @@ class PartSpec:
     environment: Mapping[str, str]
     grace_seconds: float = 10.0
     stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
+    announces: bool = False
+    runs_flows: bool = False
 
     @property
     def digest(self) -> str:
@@ -80,7 +82,8 @@ def worker_part(
         DATABASE_URL_VARIABLE: database_url,
         DATABASE_RULE_VARIABLE: _database_rule(settings, is_local_server=is_local_server),
     }
-    return PartSpec("worker", "the worker", _python_module("deployments.worker"), {**environment, **database})
+    command = _python_module("deployments.worker")
+    return PartSpec("worker", "the worker", command, {**environment, **database}, announces=True, runs_flows=True)
 
 
 def _database_rule(settings: Settings, *, is_local_server: bool) -> DatabaseRule:

@@ -18,13 +18,14 @@ _POSTGRES_GRACE_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part to keep alive. `start` takes a descriptor into which the part writes once it does its work."""
+    """One part to keep alive. A part that `announces` itself writes into the descriptor that `start` takes."""
 
     name: str
     title: str
     digest: str
     start: Callable[[int | None], ProcessIdentity]
     stop: Callable[[ProcessIdentity], None]
+    announces: bool = False
     runs_flows: bool = False
 
 
@@ -101,5 +102,6 @@ def _part(home: StackHome, spec: PartSpec) -> Part:
         digest=spec.digest,
         start=lambda ready_descriptor: spawn(spec, home, ready_descriptor),
         stop=lambda process: process.stop(spec.stop_signals, spec.grace_seconds),
-        runs_flows=spec.name == "worker",
+        announces=spec.announces,
+        runs_flows=spec.runs_flows,
     )

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +14,7 @@ STACK_VARIABLE = "KNOWLEDGE_STACK"
 
 # The kernel's clock ticks and corrections of the wall clock move a process's time of creation a little.
 _CLOCK_TOLERANCE_SECONDS = 2.0
+_WAIT_SLICE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,14 @@ class ProcessIdentity:
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait for the end of the process; whether it ended in time."""
-        if not self.is_alive:
-            return True
-        try:
-            psutil.Process(self.pid).wait(timeout_seconds)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.TimeoutExpired:
-            return not self.is_alive
+        deadline = time.monotonic() + timeout_seconds
+        while self.is_alive:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            # In slices: a process that only waits for its parent to take note is over, and psutil waits on.
+            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                psutil.Process(self.pid).wait(min(left, _WAIT_SLICE_SECONDS))
         return True
 
     def stop(self, signals: Sequence[signal.Signals], grace_seconds: float) -> None:

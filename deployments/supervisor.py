@@ -68,22 +68,24 @@ class Supervisor:
 
     def _start(self, wakeups: Wakeups) -> bool:
         """Whether all parts do their work; not if we were told to stop meanwhile."""
-        *others, last = self._plan.parts
-        for part in others:
+        for part in self._plan.parts:
+            if part.runs_flows:
+                # In the time that Prefect's server takes to start anyway.
+                self._phase("migrating the database")
+                self._plan.prepare_database()
             self._phase(f"starting {part.title}")
-            self._kept.append(_Kept(part, self._adopt(part) or part.start(None)))
-            if wakeups.stop_requested:
+            if not self._start_part(part, wakeups) or wakeups.stop_requested:
                 return False
-        # In the time that Prefect's server takes to start anyway.
-        self._phase("migrating the database")
-        self._plan.prepare_database()
-        self._phase(f"starting {last.title}")
-        adopted = self._adopt(last)
-        if adopted is not None:
-            self._kept.append(_Kept(last, adopted))
-            return not wakeups.stop_requested
+        return True
+
+    def _start_part(self, part: Part, wakeups: Wakeups) -> bool:
+        """Whether the part runs; one that announces itself is waited for."""
+        adopted = self._adopt(part)
+        if adopted is not None or not part.announces:
+            self._kept.append(_Kept(part, adopted or part.start(None)))
+            return True
         with self._readiness() as (reader, writer):
-            self._kept.append(_Kept(last, last.start(writer)))
+            self._kept.append(_Kept(part, part.start(writer)))
             return self._wait_until_ready(wakeups, reader)
 
     @contextmanager
@@ -142,7 +144,7 @@ class Supervisor:
 
     def _restart(self, kept: _Kept) -> None:
         try:
-            writer = self._ready[1] if self._ready is not None and kept is self._kept[-1] else None
+            writer = self._ready[1] if self._ready is not None and kept.part.announces else None
             kept.process = kept.part.start(writer)
         except (ConfigurationError, OSError) as error:
             self._report(f"{kept.part.title} could not be started: {error}")

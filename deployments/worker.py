@@ -17,6 +17,8 @@ from deployments.parts import DATABASE_RULE_VARIABLE, DATABASE_URL_VARIABLE, REA
 from deployments.provision import import_flows, provision
 
 _POLL_SECONDS = 0.1
+_LEAST_FLOW_PROCESSES = 4
+_FLOW_PROCESSES_PER_CORE = 2
 
 
 async def serve() -> None:
@@ -30,10 +32,16 @@ async def serve() -> None:
     worker = ProcessWorker(
         work_pool_name=WORK_POOL,
         create_pool_if_not_found=False,
+        limit=_flow_processes(),
         prefetch_seconds=get_current_settings().worker.prefetch_seconds,
         heartbeat_interval_seconds=int(get_current_settings().worker.heartbeat_seconds),
     )
     await worker.start(printer=readiness.announce)
+
+
+def _flow_processes() -> int:
+    """How many runs at once. The others wait in the queue: each is a process of a few hundred megabytes."""
+    return max(_LEAST_FLOW_PROCESSES, _FLOW_PROCESSES_PER_CORE * (os.cpu_count() or 1))
 
 
 class _Readiness:

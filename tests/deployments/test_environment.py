@@ -73,7 +73,8 @@ def test_an_operators_tuning_wins_and_the_addresses_do_not_give_way() -> None:
 def test_a_local_stack_ignores_profiles_and_keys_of_other_servers() -> None:
     """A key for Prefect Cloud is none of the local server's business."""
     foreign = {"PREFECT_API_KEY": "k", "PREFECT_PROFILE": "cloud", "PREFECT_HOME": "/home/u/.prefect"}
-    local, remote = _worker(**foreign), _worker(api_url=REMOTE, **foreign)
+    local = worker_environment(foreign, HOME, Settings(), api_url=LOCAL, is_local_server=True)
+    remote = worker_environment(foreign, HOME, Settings(), api_url=REMOTE, is_local_server=False)
     assert not {"PREFECT_API_KEY", "PREFECT_PROFILE"} & local.keys()
     assert local["PREFECT_HOME"] == "/stacks/one/prefect"
     assert {name: remote[name] for name in foreign} == foreign

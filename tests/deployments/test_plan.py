@@ -56,7 +56,5 @@ def test_the_prefect_file_keeps_no_path_of_this_machine() -> None:
     """Wherever the package is installed, the worker imports the flow by its module's name."""
     file = read_prefect_file()
     assert file.pull == ()
-    assert "extraction/default" in {f"{entry.entrypoint.split('.')[1]}/{entry.name}" for entry in file.deployments}
-    for entry in file.deployments:
-        assert "/" not in entry.entrypoint
-        assert entry.entrypoint.startswith("flows.")
+    assert ("default", "flows.extraction.extraction") in {(each.name, each.entrypoint) for each in file.deployments}
+    assert all("/" not in each.entrypoint and ":" not in each.entrypoint for each in file.deployments)

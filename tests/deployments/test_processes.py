@@ -56,7 +56,6 @@ def test_a_process_that_ignores_its_signal_is_killed_after_the_grace() -> None:
     identity = _identity(child)
     identity.stop((signal.SIGTERM,), grace_seconds=0.1)
     assert not identity.is_alive
-    assert child.wait() == -signal.SIGKILL
     child.communicate()
 
 

@@ -72,7 +72,7 @@ def _fuller(
     found: list[str] = []
     for other, indexes in groups.items():
         longer = other.split()
-        if len(longer) <= len(words):
+        if other == key or len(longer) < len(words):
             continue
         other_text, other_label = names[indexes[0]]
         if (label not in _PLACE_LABELS and other_label == "PERSON" and _is_part_of_person(words, longer)) or (
@@ -84,9 +84,11 @@ def _fuller(
 
 
 def _is_part_of_person(words: list[str], longer: list[str]) -> bool:
-    """ "Curie" or "Marie" or "Marie Curie" of "Marie Skłodowska Curie": the words in order, with an end in common."""
+    """ "Curie", "Marie", "M. Curie" of "Marie Curie": the words or their initials in order, with an end in common."""
     while len(longer) > 1 and longer[-1] in word_set("name_suffixes"):
         longer = longer[:-1]
+    if len(words) == len(longer) > 1 and words[-1] == longer[-1]:
+        return all(a == b or (a[0] == b[0] and a.endswith(".")) for a, b in zip(words, longer, strict=True))
     rest = iter(longer)
     ends = words[-1] == longer[-1] or (len(words) == 1 and words[0] == longer[0])
     return len(words) < len(longer) and ends and all(word in rest for word in words)

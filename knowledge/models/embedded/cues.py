@@ -31,6 +31,7 @@ class Slot:
 class Cue:
     """A word that states a property: its modifiers, and the slots that hold the property's two ends.
 
+    An intransitive one says nothing of a clause with an object: not "named" of "X named Y after Z".
     `subject_nouns` and `object_nouns` are alternatives; one that ends with "!" must hold for certain.
     """
 
@@ -42,6 +43,7 @@ class Cue:
     quality: float
     subject_nouns: tuple[str, ...] = ()
     object_nouns: tuple[str, ...] = ()
+    intransitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _from_ending(term: OntologyProperty, words: list[str], preposition: str) -> 
     if verb is not None and preposition == "by":
         return [_cue(term, verb, Slot("obj"), Slot("subj"), 1.0)] if len(words) == 1 else []
     if verb is not None and preposition != "of":
-        return [_cue(term, verb, Slot(side), Slot(preposition), 1.0) for side in ("obj", "subj")]
+        return _either_way(term, verb, preposition)
     return [_cue(term, " ".join(_phrase(words)), Slot("subj"), Slot(preposition), 1.0)]
 
 
@@ -133,7 +135,13 @@ def _phrase(words: list[str]) -> list[str]:
 
 def _dated(term: OntologyProperty, words: list[str]) -> list[Cue]:
     verb = _NOMINALS.get(words[-1]) or base_verb(words[-1]) or words[-1]
-    return [_cue(term, verb, Slot(side), Slot("date"), 1.0) for side in ("obj", "subj")] if len(words) == 1 else []
+    return _either_way(term, verb, "date") if len(words) == 1 else []
+
+
+def _either_way(term: OntologyProperty, verb: str, slot: str) -> list[Cue]:
+    """ "is located in" and "studied at" look alike: the subject is what is done to, or what does it."""
+    active = _cue(term, verb, Slot("subj"), Slot(slot), 1.0)
+    return [_cue(term, verb, Slot("obj"), Slot(slot), 1.0), replace(active, intransitive=True)]
 
 
 @cache

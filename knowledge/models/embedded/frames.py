@@ -11,6 +11,10 @@ from knowledge.models.embedded.parsing import Parse, Token
 from knowledge.models.embedded.slots import Frame, add_prepositions, conjuncts, leftmost, modifiers, put, spread
 
 _CLAUSE_SUBJECTS = ("nsubj", "nsubjpass")
+# How many clauses up a coordinated one may look for what it leaves out.
+_CLAUSES = 8
+# "Town, County, State, Country"
+_LONGEST_ADDRESS = 4
 _LINKING = frozenset({"be", "become", "remain"})
 _HAVING = frozenset({"have", "possess", "boast"})
 _CALLING = frozenset({"appoint", "elect", "name", "serve", "act", "know", "crown", "work", "choose", "regard"})
@@ -31,7 +35,7 @@ def find_frames(parse: Parse) -> Iterator[Frame]:
                 yield from _of_noun(parse, token)
 
 
-def _is_doubtful(parse: Parse, index: int) -> bool:
+def _is_doubtful(parse: Parse, index: int, depth: int = _CLAUSES) -> bool:
     for child in parse.children[index]:
         token = parse.tokens[child]
         if token.dep == "neg" or (token.dep == "aux" and token.lemma in DOUBTING_WORDS):
@@ -40,8 +44,12 @@ def _is_doubtful(parse: Parse, index: int) -> bool:
             return True
     token = parse.tokens[index]
     if token.dep not in {"ROOT", "conj"} and _is_infinitive(parse, token):
-        return parse.tokens[token.head].lemma not in _REALISING or _is_doubtful(parse, token.head)
-    return token.dep in {"conj", "xcomp"} and token.head != index and _is_doubtful(parse, token.head)
+        return (
+            depth == 0 or parse.tokens[token.head].lemma not in _REALISING or _is_doubtful(parse, token.head, depth - 1)
+        )
+    if depth == 0 or token.dep not in {"conj", "xcomp"} or token.head == index:
+        return False
+    return _is_doubtful(parse, token.head, depth - 1)
 
 
 def _is_infinitive(parse: Parse, verb: Token) -> bool:
@@ -79,18 +87,18 @@ def _of_verb(parse: Parse, verb: Token) -> Iterator[Frame]:
     yield from _linked(parse, verb, subjects, frozen)
 
 
-def _is_passive(parse: Parse, verb: Token) -> bool:
+def _is_passive(parse: Parse, verb: Token, depth: int = _CLAUSES) -> bool:
     if parse.dependents(verb.index, "nsubjpass", "auxpass", "agent"):
         return True
     if verb.tag == "VBN" and verb.dep in {"acl", "advcl", "relcl"}:
         return not parse.dependents(verb.index, "aux", "dobj")
     if verb.dep == "conj" and verb.tag == "VBN" and not parse.dependents(verb.index, *_CLAUSE_SUBJECTS, "aux"):
         head = parse.tokens[verb.head]
-        return head.pos in {"VERB", "AUX"} and head.tag == "VBN" and _is_passive(parse, head)
+        return head.pos in {"VERB", "AUX"} and head.tag == "VBN" and depth > 0 and _is_passive(parse, head, depth - 1)
     return False
 
 
-def _subjects(parse: Parse, verb: Token) -> list[int]:
+def _subjects(parse: Parse, verb: Token, depth: int = _CLAUSES) -> list[int]:
     """The subjects of a verb, borrowed from the clause it depends on when it has none of its own."""
     own = parse.dependents(verb.index, *_CLAUSE_SUBJECTS)
     head = parse.tokens[verb.head]
@@ -102,7 +110,7 @@ def _subjects(parse: Parse, verb: Token) -> list[int]:
     if verb.dep in {"conj", "advcl", "xcomp"} and head.pos in {"VERB", "AUX"} and head.index != verb.index:
         if verb.dep == "advcl" and parse.dependents(verb.index, "mark"):
             return []
-        return _subjects(parse, head)
+        return _subjects(parse, head, depth - 1) if depth > 0 else []
     return []
 
 
@@ -214,8 +222,20 @@ def _qualified(parse: Parse, noun: Token) -> Iterator[Frame]:
             yield Frame("@year", frozenset(), {"subj": (noun.index,), "date": (child,)}, noun.sentence, 0.8)
     if noun.dep == "appos" and noun.pos == "PROPN" and parse.tokens[noun.head].pos == "PROPN":
         between = parse.text[parse.tokens[noun.head].end : leftmost(parse, noun).start]
-        if between.strip() == ",":
+        if between.strip() == "," and not _is_listed(parse, noun):
             yield Frame("@in", frozenset(), {"subj": (noun.head,), "in": (noun.index,)}, noun.sentence, 0.75)
+
+
+def _is_listed(parse: Parse, noun: Token) -> bool:
+    """Whether an apposition is one of a list: "Paris, Rome and Bonn" are not within each other."""
+    head = parse.tokens[noun.head]
+    around = (noun, head, *(parse.tokens[i] for i in parse.dependents(noun.index, "appos")))
+    if any(t.dep == "conj" or parse.dependents(t.index, "conj") for t in around):
+        return True
+    above = [head]
+    while above[-1].dep == "appos" and len(above) < _LONGEST_ADDRESS:
+        above.append(parse.tokens[above[-1].head])
+    return len(above) >= _LONGEST_ADDRESS or len(parse.dependents(head.index, "appos")) >= _LONGEST_ADDRESS
 
 
 def _possessed(parse: Parse, name: Token, noun: int) -> Iterator[Frame]:

@@ -1,13 +1,16 @@
 """Finds the names in a parsed passage: the recogniser's spans, mended, and those that it misses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from knowledge.models.embedded.lexicon import VALUE_LABELS, given_names, nationalities, taxonomy, word_set
 from knowledge.models.embedded.loading import required
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token, is_known
 from knowledge.models.embedded.titles import FIXED_VALUES, find_acronyms, find_titles
 
-_CONNECTORS = frozenset(["of", "de", "van", "von", "der", "den", "la", "le", "du", "da", "di", "del", "al", "&", "the"])
+_CONNECTORS = frozenset(
+    ["des", "et", "of", "de", "van", "von", "der", "den", "la", "le", "du", "da", "di", "del", "al", "&", "the"]
+)
+_JOINTS = _CONNECTORS | {"for", "in"}
 _PARTICLES = frozenset(["van", "von", "der", "den", "de", "la", "le", "du", "da", "di", "del"])
 _TRAILING = _CONNECTORS | {"for", "in", "and", "by", "at", "on", ","}
 _NAMELESS = ("calendar", "sentence_openers", "honours", "titles")
@@ -144,11 +147,11 @@ def _next_in_run(parse: Parse, last: int, limit: int, values: set[int]) -> int:
     if last < limit and last not in values and (_is_name_word(tokens[last], -1) or _continues(tokens[last])):
         return last + 1
     after = last
-    while after < limit and tokens[after].text.lower() in _CONNECTORS and after - last < 2:
+    while after < limit and tokens[after].text.lower() in _JOINTS and after - last < 2:
         after += 1
     if after == last or after >= limit or after in values or not _is_name_word(tokens[after], -1):
         return last
-    return after + 1 if tokens[last].text != "of" or _heads_of_name(tokens[last - 1]) else last
+    return after + 1 if tokens[last].text not in {"of", "for", "in"} or _heads_of_name(tokens, last) else last
 
 
 def _is_name_word(token: Token, sentence_first: int) -> bool:
@@ -167,20 +170,24 @@ def _continues(token: Token) -> bool:
     return token.pos == "NUM" and token.text.isdigit() and len(token.text) < 4 and token.dep == "nummod"
 
 
-def _heads_of_name(token: Token) -> bool:
-    kinds = taxonomy().broader_than(token.text.lower())
-    return bool(kinds & _OF_HEADS) and token.text.lower() not in word_set("titles")
+def _heads_of_name(tokens: Sequence[Token], joint: int) -> bool:
+    """Whether the word before the joint heads a longer name: "University of", "Award for", "Prize in"."""
+    word = tokens[joint - 1].text.lower()
+    kinds = taxonomy().broader_than(word)
+    if tokens[joint].text == "of":
+        return bool(kinds & _OF_HEADS) and word not in word_set("titles")
+    return "award" in kinds
 
 
 def _extended(parse: Parse, runs: list[tuple[int, int]], things: list[NamedSpan]) -> Iterable[NamedSpan]:
     """Recognised spans widened to the run of name words that they are a part of."""
     for first, last in runs:
         inside = [s for s in things if s.first < last and first < s.last]
-        if len(inside) != 1 or inside[0].label in {"NORP", "PERSON", "WORK_OF_ART"}:
+        if len(inside) != 1 or inside[0].label in {"NORP", "PERSON"}:
             continue
         span = inside[0]
         if first <= span.first and last > span.last and parse.tokens[last - 1].text.lower() not in word_set("titles"):
-            if span.last < last and parse.tokens[span.last].text.lower() in _CONNECTORS:
+            if parse.tokens[span.last].text.lower() in _CONNECTORS:
                 continue
             trimmed = _trimmed(parse, NamedSpan(span.first, last, "" if span.label == "GPE" else span.label))
             if trimmed is not None:
@@ -229,7 +236,8 @@ def _repeated(parse: Parse, found: list[NamedSpan], taken: bytearray) -> Iterabl
     matcher = ahocorasick.AhoCorasick(names, matchkind=ahocorasick.MatchKind.LeftmostLongest)
     starts = {token.start: token.index for token in parse.tokens}
     ends = {token.end: token.index + 1 for token in parse.tokens}
-    for which, start, end in matcher.find_matches_as_indexes(parse.text):
+    matches: list[tuple[int, int, int]] = matcher.find_matches_as_indexes(parse.text)
+    for which, start, end in matches:
         first, last = starts.get(start), ends.get(end)
         if first is None or last is None or last <= first or any(taken[first:last]):
             continue

@@ -16,6 +16,7 @@ from knowledge.models.embedded.profiles import Profile, profile_of
 from knowledge.models.embedded.references import References
 from knowledge.models.embedded.relations import RelationFinder, Thing
 from knowledge.models.embedded.slots import Frame
+from knowledge.models.embedded.unnamed import find_unnamed
 from knowledge.models.embedded.values import Value, find_values, life_dates
 from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import Ontology
@@ -68,14 +69,25 @@ class Passage:
         return tuple(find_frames(self._parse))
 
     def mentions(self, reader: Reader) -> tuple[FoundMention, ...]:
-        """The places that name things, in order. Values are things only to an ontology with a class for them."""
-        found = [self._mention(span, reader) for span in self.names if self._is_wanted(span, reader)]
+        """The places that name things, or say what a named thing is related to, in order.
+
+        Values are things only to an ontology with a class for them.
+        """
+        taken = frozenset(i for name in self.names for i in range(name.first, name.last))
+        unnamed = find_unnamed(self._parse, self._frames, reader.cues, reader.vocabulary, taken)
+        wanted = [name for name in self.names if self._is_wanted(name, reader)]
+        found = [self._mention(span, reader) for span in (*wanted, *unnamed)]
         for kind in ("date", "number"):
             classes = reader.vocabulary.by_noun.get(kind, ())
-            for span in sorted({v.span for v in self._values.values() if v.kind == kind} if classes else ()):
+            for span in sorted(self._value_spans(kind) if classes else ()):
                 if not any(span.overlaps(m.span) for m in found):
                     found.append(FoundMention(span, self._parse.text[span.start : span.end], classes[0]))
         return tuple(sorted(found, key=lambda m: (m.span, m.text)))
+
+    def _value_spans(self, kind: str) -> set[Span]:
+        """The values of a kind that are written in digits: "one" is seldom a number that matters."""
+        found = {value.span for value in self._values.values() if value.kind == kind}
+        return {span for span in found if any(c.isdigit() for c in self._parse.text[span.start : span.end])}
 
     def _mention(self, name: NamedSpan, reader: Reader) -> FoundMention:
         span = self._parse.span_of(name.first, name.last)

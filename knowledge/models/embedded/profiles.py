@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from knowledge.models.embedded.lexicon import LABEL_KINDS, countries, given_names, nationalities, taxonomy, word_set
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
+from knowledge.models.embedded.slots import conjuncts
+
+# Nouns of which "the city of X" is X.
+_OWNED_NAMES = frozenset({"city", "town", "village", "state", "province", "island", "county"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,7 @@ def _descriptions(parse: Parse, head: int, span: NamedSpan) -> list[str]:
         found.extend(noun for i in attributes if not _is_question(parse, verb) for noun in _called(parse, i))
     if token.dep == "pobj" and parse.tokens[token.head].lemma == "of":
         owner = parse.tokens[parse.tokens[token.head].head]
-        if (
-            owner.pos == "NOUN"
-            and owner.dep not in {"attr", "appos", "conj"}
-            and owner.lemma in {"city", "town", "village", "state", "province", "island", "county"}
-        ):
+        if owner.dep not in {"attr", "appos", "conj"} and owner.lemma in _OWNED_NAMES:
             found.append(owner.lemma)
     return found
 
@@ -97,7 +97,11 @@ def _is_question(parse: Parse, verb: Token) -> bool:
 
 
 def _called(parse: Parse, index: int) -> list[str]:
-    """The noun phrase (compounds and head, in lemmas) at a token and those coordinated with it."""
+    """The noun phrases (modifiers and head, in lemmas) at a token and those coordinated with it."""
+    return [phrase for i in conjuncts(parse, index) for phrase in _phrase(parse, i)]
+
+
+def _phrase(parse: Parse, index: int) -> list[str]:
     token = parse.tokens[index]
     if token.pos != "NOUN":
         return []
@@ -105,10 +109,7 @@ def _called(parse: Parse, index: int) -> list[str]:
     if {t.lemma for t in before} & word_set("denying_modifiers"):
         return []
     words = [t.lemma for t in before if t.pos in {"NOUN", "ADJ"} and t.text.islower()]
-    found = [" ".join([*words, token.lemma])]
-    for child in parse.dependents(index, "conj"):
-        found.extend(_called(parse, child))
-    return found
+    return [" ".join([*words, token.lemma])]
 
 
 def _from_name(parse: Parse, span: NamedSpan) -> list[str]:

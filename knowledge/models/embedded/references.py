@@ -32,6 +32,10 @@ class _Place:
     is_subject: bool
 
 
+def _is_person(profile: Profile) -> bool:
+    return profile.in_full and profile.is_a("person") > 0.5
+
+
 class References:
     """Resolves the tokens of one passage, once its entities and their mentions are known."""
 
@@ -142,9 +146,7 @@ class References:
         word = token.text.lower()
         if word in _HE or word in _SHE:
             wanted = "he" if word in _HE else "she"
-            return self._latest(
-                token, lambda p: p.pronoun in {wanted, ""} and p.in_full and p.is_a("person") > 0.5, wanted
-            )
+            return self._latest(token, lambda p: _is_person(p) and p.pronoun in {wanted, ""}, wanted)
         if word in _IT and not self._is_expletive(token):
             return self._latest(token, lambda p: p.pronoun == "it" or (p.pronoun == "" and p.is_a("person") < 1), "it")
         return None

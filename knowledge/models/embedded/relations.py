@@ -15,6 +15,7 @@ from knowledge.models.embedded.values import Value, value_at
 from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import PropertyKind
 
+_VALUES = frozenset({"date", "number"})
 _LEAST_FIT = 0.6
 _NEARLY_AS_LIKELY = 0.3
 _PLACE_LIKE = frozenset({"place", "facility", "organization"})
@@ -108,7 +109,7 @@ class RelationFinder:
 
     def _cues_of(self, frame: Frame) -> Iterator[Cue]:
         for cue in self._cues.get(frame.lemma, ()):
-            if cue.modifiers <= frame.modifiers:
+            if cue.modifiers <= frame.modifiers and not (cue.intransitive and frame.slots.get("obj")):
                 yield cue
         if frame.is_noun and taxonomy().broader_than(frame.lemma) & _PLACE_LIKE:
             yield from self._cues.get("@place", ())
@@ -128,9 +129,8 @@ class RelationFinder:
         if cue.property.kind is PropertyKind.DATATYPE:
             literal = self._literal(cue, token)
             if literal is not None:
-                yield _Candidate(
-                    cue, frame, subject.entity, None, literal, min(subject_fit), subject_fit[1], subject.certainty
-                )
+                fit, sense = min(subject_fit), subject_fit[1]
+                yield _Candidate(cue, frame, subject.entity, None, literal, fit, sense, subject.certainty)
             return
         object_ = self._references.of(token)
         if object_ is None or object_.entity == subject.entity:
@@ -145,6 +145,8 @@ class RelationFinder:
     def _fit(self, entity: int, cue: Cue, *, is_subject: bool) -> tuple[float, float]:
         """How well an entity can be an end of the cue's property: by the ontology, and by the words' sense."""
         thing = self._things[entity]
+        if is_subject and thing.profile.nouns & _VALUES:
+            return 0.0, 0.0
         ontology = self._vocabulary.ontology
         ends_of = ontology.effective_domains if is_subject else ontology.effective_ranges
         wanted = ends_of(cue.property)
@@ -157,7 +159,7 @@ class RelationFinder:
 
     @staticmethod
     def _sense(thing: Thing, noun: str) -> float:
-        if noun in {"date", "number"}:
+        if noun in _VALUES:
             return 1.0
         found = thing.profile.is_a(noun.rstrip("!"))
         return 0.0 if noun.endswith("!") and (found < 1.0) else found

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from knowledge.models.embedded.parsing import Parse, Token
 
+_NAMING = frozenset({"NOUN", "PROPN", "PRON", "NUM", "ADJ", "X"})
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -19,10 +21,13 @@ class Frame:
 
 def conjuncts(parse: Parse, index: int) -> list[int]:
     """The token and those coordinated with it."""
-    found = [index]
-    for child in parse.dependents(index, "conj"):
-        if parse.tokens[child].pos in {"NOUN", "PROPN", "PRON", "NUM", "ADJ", "X"}:
-            found.extend(conjuncts(parse, child))
+    found: list[int] = []
+    todo = [index]
+    while todo:
+        current = todo.pop()
+        found.append(current)
+        others = parse.dependents(current, "conj")
+        todo.extend(i for i in reversed(others) if parse.tokens[i].pos in _NAMING)
     return found
 
 

@@ -57,14 +57,19 @@ class ClassVocabulary:
 
     @cached_property
     def by_noun(self) -> dict[str, tuple[str, ...]]:
-        """Class IRIs by label and by the taxonomy's preferred form of it."""
+        """Class IRIs by label, and by the taxonomy's preferred form of it where no class has that for a label."""
         found: dict[str, list[str]] = {}
+        synonyms: dict[str, list[str]] = {}
         known = taxonomy()
         for term in self.ontology.classes:
             phrases = {self._phrase(label) for label in labels_of(term)}
-            for phrase in phrases | {known.preferred.get(phrase, phrase) for phrase in phrases}:
+            for phrase in phrases:
                 found.setdefault(phrase, []).append(term.iri)
-        return {noun: tuple(sorted(iris)) for noun, iris in found.items()}
+        for phrase in sorted(found):
+            preferred = known.preferred.get(phrase, phrase)
+            if preferred not in found:
+                synonyms.setdefault(preferred, []).extend(found[phrase])
+        return {noun: tuple(sorted(set(iris))) for noun, iris in {**synonyms, **found}.items()}
 
     @cached_property
     def catch_all(self) -> tuple[str, ...]:
@@ -112,6 +117,8 @@ class ClassVocabulary:
         noun = self.nouns.get(wanted)
         if noun is None or noun in word_set("catch_all_labels"):
             return 0.75
+        if taxonomy().find(noun) is None:
+            return 0.5 if classes else 0.8
         described = nouns | {self.nouns[iri] for iri in classes if iri in self.nouns}
         found = taxonomy().relation(described, noun)
         if found == 0.0 and any(self.ontology.is_a(wanted, iri) for iri in classes):

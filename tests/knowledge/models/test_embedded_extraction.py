@@ -12,7 +12,7 @@ from knowledge.ontology import Ontology, load_ontology
 _CLASSES = {
     "Person": "", "Scientist": "Person", "Organization": "", "Company": "Organization", "University": "Organization",
     "Place": "", "City": "Place", "Country": "Place", "River": "Place", "Prize": "", "Film": "Work", "Book": "Work",
-    "Work": "",
+    "Work": "", "Element": "",
 }  # fmt: skip
 _OBJECT_PROPERTIES = {
     "birthPlace": ("Person", "Place"), "studied at": ("Person", "University"), "spouse": ("Person", "Person"),
@@ -20,7 +20,7 @@ _OBJECT_PROPERTIES = {
     "headquarters location": ("Organization", "Place"), "located in": ("Place", "Place"), "author": ("Book", "Person"),
     "director": ("Film", "Person"), "stars": ("Film", "Person"), "acquired": ("Company", "Company"),
     "employer": ("Person", "Organization"), "nationality": ("Person", "Country"), "flows into": ("River", "Place"),
-    "admires": ("Person", "Person"),
+    "admires": ("Person", "Person"), "discovered": ("Person", "Element"),
 }  # fmt: skip
 _VALUE_PROPERTIES = {
     "birth date": ("Person", "date"), "date of death": ("Person", "date"), "founding year": ("Organization", "gYear"),
@@ -162,6 +162,17 @@ async def test_pronouns_and_definite_phrases_stand_for_what_was_named(
         ("Microsoft Corporation", "numberOfEmployees", "221000"),
     } <= reading.facts
     assert not {m.text.lower() for m in reading.mentions.mentions} & {"she", "it", "the company"}
+
+
+async def test_things_without_a_proper_name_are_found_where_a_relation_speaks_of_them(
+    model: EmbeddedExtractionModel, ontology: Ontology
+) -> None:
+    """Substances and discoveries are written in lower case; an indefinite phrase still names nothing."""
+    text = "Marie Curie discovered radium in 1898. Ernest Rutherford discovered a method. Bohr likes cheese."
+    reading = await _read(model, text, ontology)
+    assert ("Marie Curie", "discovered", "radium") in reading.facts
+    assert reading.classes["radium"] == {"Element"}
+    assert not {"method", "a method", "cheese"} & set(reading.classes)
 
 
 async def test_variants_of_a_name_are_one_entity_and_namesakes_are_two(

@@ -1,0 +1,191 @@
+"""Durable stages on a real Prefect server: retried when it helps, stored before they are done, asked once."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import text
+
+from knowledge.domain import (
+    Chunk,
+    Extractor,
+    FoundEntities,
+    FoundEntity,
+    FoundMention,
+    FoundMentions,
+    FoundRelations,
+    Span,
+    Usage,
+)
+from knowledge.errors import ModelAnswerInvalid, ModelUnavailable, ResultNotPersisted, StoreUnavailable
+from knowledge.ids import ChunkId, ExecutionId, FlowRunId, OrganizationId
+from knowledge.ontology import Ontology
+from knowledge.stages.stages import Stages
+from resilience.retry import RetryPolicy
+from tables.ledger import Ledger
+from tables.results import ResultStore
+from tasks import results
+from tasks.activities import ActivityRecorder
+from tasks.durable import durable
+from tasks.results import RESULTS_BLOCK, ResultStorage
+from tests.running_stack import StackUnderTest
+from tests.sample import TEXT, sample_ontology
+
+pytestmark = pytest.mark.stack
+
+CHUNK = Chunk(ChunkId.derive("d", TEXT), 0, Span(0, len(TEXT)), TEXT)
+FOUND = FoundMentions((FoundMention(Span(0, 10), "Ada Brandt"),), Extractor("scripted", "m"), Usage(model_calls=1))
+AT_ONCE = RetryPolicy(retries=2, first_delay_seconds=0, jitter=0)
+
+
+@dataclass
+class ScriptedModel:
+    """Raises the errors it is given, one a question, and then answers."""
+
+    errors: list[Exception] = field(default_factory=list[Exception])
+    asked: int = 0
+    mentions_by: Extractor = field(default_factory=lambda: Extractor("scripted", uuid4().hex))
+    entities_by: Extractor = Extractor("scripted", "m")
+    relations_by: Extractor = Extractor("scripted", "m")
+
+    async def find_mentions(self, text: str, ontology: Ontology) -> FoundMentions:
+        self.asked += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return FOUND
+
+    async def find_entities(
+        self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology
+    ) -> FoundEntities:
+        raise AssertionError("not asked in these tests")
+
+    async def find_relations(
+        self, text: str, mentions: tuple[FoundMention, ...], entities: tuple[FoundEntity, ...], ontology: Ontology
+    ) -> FoundRelations:
+        raise AssertionError("not asked in these tests")
+
+
+@dataclass
+class Bench:
+    """Runs the mentions stage of the sample durably, each time as a flow run of its own."""
+
+    storage: ResultStorage
+    organization_id: OrganizationId
+    execution_id: ExecutionId
+
+    async def ask(self, model: ScriptedModel) -> tuple[FoundMentions, bool]:
+        ledger = Ledger(self.storage.database, self.organization_id)
+
+        @flow(name="bench", persist_result=False)
+        async def bench() -> Any:
+            async with ActivityRecorder(ledger, self.execution_id) as recorder:
+                stages = Stages(model, None)  # type: ignore[arg-type]
+                made = durable(stages, self.organization_id, self.storage, recorder, AT_ONCE)
+                return await made.mentions(CHUNK, sample_ontology())
+
+        answer = await bench()
+        return answer.value, answer.cached
+
+    @property
+    def ended(self) -> list[str]:
+        """How each attempt ended, by its number."""
+        query = text("SELECT status FROM knowledge.workflow_activity WHERE execution_id = :id ORDER BY attempt")
+        with self.storage.database.org_session(self.organization_id) as session:
+            return list(session.execute(query, {"id": self.execution_id}).scalars())
+
+
+@pytest.fixture
+async def bench(stack: StackUnderTest, organization_id: OrganizationId) -> AsyncGenerator[Bench]:
+    async with _prefect(stack):
+        storage = await ResultStorage.aload(RESULTS_BLOCK)
+        opened = Ledger(storage.database, organization_id).open_execution(
+            FlowRunId(str(uuid4())), document_name="d", parameters={}, pid=1, host="h"
+        )
+        yield Bench(storage, organization_id, opened.id)
+
+
+@asynccontextmanager
+async def _prefect(stack: StackUnderTest) -> AsyncGenerator[None]:
+    with temporary_settings({PREFECT_API_URL: stack.running.api_url}):
+        yield
+
+
+async def test_an_answer_is_asked_for_once_and_then_read(bench: Bench) -> None:
+    """Also by another process: nothing but the storage remembers."""
+    model = ScriptedModel()
+    assert await bench.ask(model) == (FOUND, False)
+    fresh = Bench(await ResultStorage.aload(RESULTS_BLOCK), bench.organization_id, bench.execution_id)
+    assert await fresh.ask(model) == (FOUND, True)
+    assert model.asked == 1
+    assert bench.ended == ["completed", "cached"]
+
+
+async def test_a_retryable_error_is_tried_again(bench: Bench) -> None:
+    """An endpoint that stumbles costs attempts, not the run."""
+    model = ScriptedModel([ModelUnavailable("chat", "down"), ModelUnavailable("chat", "down")])
+    assert await bench.ask(model) == (FOUND, False)
+    assert bench.ended == ["failed", "failed", "completed"]
+
+
+async def test_retries_end_with_the_last_error(bench: Bench) -> None:
+    """After the policy's attempts the reason is passed on."""
+    model = ScriptedModel([ModelUnavailable("chat", f"down {n}") for n in range(9)])
+    with pytest.raises(ModelUnavailable, match="down 2"):
+        await bench.ask(model)
+    assert model.asked == 3
+
+
+@pytest.mark.parametrize("error", [ModelAnswerInvalid("chat", "nonsense"), ZeroDivisionError("a bug")])
+async def test_a_permanent_error_is_not_tried_again(bench: Bench, error: Exception) -> None:
+    """Trying again would cost the same and fail the same."""
+    model = ScriptedModel([error])
+    with pytest.raises(type(error)):
+        await bench.ask(model)
+    assert model.asked == 1
+
+
+async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect would call it completed; the next run would pay again. The answer in hand is not asked for again."""
+    monkeypatch.setattr(results, "_WRITE_PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(ResultStore, "write", _raising(ResultNotPersisted("the disk is full")))
+    model = ScriptedModel()
+    with pytest.raises(ResultNotPersisted):
+        await bench.ask(model)
+    assert model.asked == 1
+
+
+async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database restart during the write costs a wait, not a call."""
+    monkeypatch.setattr(results, "_WRITE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(ResultStore, "write", _raising(StoreUnavailable("gone"), 3, ResultStore.write))
+    model = ScriptedModel()
+    assert await bench.ask(model) == (FOUND, False)
+    assert await bench.ask(model) == (FOUND, True)
+    assert model.asked == 1
+
+
+async def test_a_look_up_that_fails_is_not_taken_for_a_miss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect takes it for one, and would pay for an answer that is stored."""
+    model = ScriptedModel()
+    await bench.ask(model)
+    monkeypatch.setattr(ResultStore, "read", _raising(StoreUnavailable("gone"), 3, ResultStore.read))
+    assert (await bench.ask(model))[0] == FOUND
+    assert model.asked == 1
+
+
+def _raising(error: Exception, times: int = 1_000, then: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A method that raises the error so many times, and then does what `then` does."""
+    left = [error] * times
+
+    def method(*arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        assert then is not None
+        return then(*arguments)
+
+    return method
