@@ -1,6 +1,7 @@
 """The console script `knowledge`. What is slow to import is imported by the command that needs it."""
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +35,8 @@ class ExportFormat(StrEnum):
 
 def main() -> None:
     """Run the command line; what goes wrong is one sentence on stderr and exit code 1."""
+    # Before Prefect is imported: nothing is told to anybody.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         app()
     except KnowledgeError as error:

@@ -94,16 +94,19 @@ def print_report(report: RunReport) -> None:
 
 
 def _table(delivered: Sequence[Delivered]) -> Table:
-    table = Table("document", "status", box=None, header_style="bold")
-    for name in ("chunks", "mentions", "entities", "relations", "model calls", "stored answers", "seconds"):
-        table.add_column(name, justify="right")
+    """Fits 80 columns with ordinary names; `asked` and `stored` are model calls and answers read instead."""
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("document", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    for name in ("chunks", "entities", "relations", "asked", "stored", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for item in delivered:
         state = item.watched.state
         row = [item.watched.submitted.path.name, item.status]
         if state is not None:
             found = state.statistics
-            numbers = (found.chunks, found.mentions, found.entities, found.relations)
-            row += [str(n) for n in (*numbers, found.model_calls, found.cached_calls)] + [f"{found.seconds:.1f}"]
+            numbers = (found.chunks, found.entities, found.relations, found.model_calls, found.cached_calls)
+            row += [*map(str, numbers), f"{found.seconds:.1f}"]
         table.add_row(*(escape(cell) for cell in row))
     return table
 

@@ -25,33 +25,21 @@ def name_run() -> str:
 
 @flow(name="extraction", flow_run_name=name_run, validate_parameters=True)
 async def extraction(
-    document: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=2000,
-            description="A stored document's id (doc_…), or a path or URL that the worker may read.",
-        ),
-    ],
-    ontology: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=2000,
-            description="A stored ontology's id (ont_…), or a path or URL of an OWL or RDFS file.",
-        ),
-    ],
-    organization: Annotated[
-        str, Field(pattern=ORGANIZATION_PATTERN, description="Whose document it is, and whose graph it becomes.")
-    ] = "default",
-    options: Annotated[
-        ExtractionOptions, Field(description="How the document is read; the defaults suit most.")
-    ] = ExtractionOptions(),  # noqa: B008 -- frozen
+    document: Annotated[str, Field(min_length=1, max_length=2000)],
+    ontology: Annotated[str, Field(min_length=1, max_length=2000)],
+    organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default",
+    options: ExtractionOptions = ExtractionOptions(),  # noqa: B008 -- frozen
 ) -> dict[str, Any]:
     """Turns a document into an ontology-typed knowledge graph with evidence for every fact.
 
     The graph is published to PostgreSQL. Model answers are kept by content: a run that is started again, or a
     second run over the same text, asks only what was never answered.
+
+    Args:
+        document: A stored document's id (doc_…), or a path or URL that the worker may read.
+        ontology: A stored ontology's id (ont_…), or a path or URL of an OWL or RDFS file.
+        organization: Whose document it is, and whose graph it becomes: a slug such as `acme`.
+        options: How the document is read; the defaults suit most.
     """
     logger = get_run_logger()
     request = ExtractionRequest(OrganizationId(organization), document, ontology, options)

@@ -72,7 +72,7 @@ class ScriptedEndpoint:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

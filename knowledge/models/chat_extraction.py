@@ -1,6 +1,7 @@
 """The extraction port over a chat model: versioned prompts, validated answers, one second chance."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -161,5 +162,5 @@ def _note(comment: str) -> str:
     return f": {first_line}" if first_line else ""
 
 
-def _json_lines(items: list[dict[str, object]]) -> str:
+def _json_lines(items: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(json.dumps(item, ensure_ascii=False) for item in items)

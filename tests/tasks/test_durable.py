@@ -59,9 +59,7 @@ class ScriptedModel:
             raise self.errors.pop(0)
         return FOUND
 
-    async def find_entities(
-        self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology
-    ) -> FoundEntities:
+    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
         raise AssertionError("not asked in these tests")
 
     async def find_relations(

@@ -73,7 +73,9 @@ def _phrase(parse: Parse, index: int) -> NamedSpan | None:
             return None
         if part.dep in {"poss", "nummod", "relcl"} or (part.dep == "prep" and part.lemma == "of"):
             return None
-        if part.dep in {"compound", "amod"} and part.text.islower():
+        if part.dep in {"compound", "amod"}:
+            if not part.text.islower() and child != parse.sentences[part.sentence].first:
+                return None
             first = min(first, child)
     contiguous = all(parse.tokens[i].pos in {"NOUN", "ADJ"} for i in range(first, index))
     return NamedSpan(first, index + 1, "") if contiguous and is_known(token.lemma, "NOUN") else None

@@ -9,7 +9,23 @@ from knowledge.ids import OrganizationId
 from knowledge.stages.chunking import chunk_document, sentence_spans
 
 ORGANIZATION = OrganizationId("acme")
-WORDS = ["river", "stone", "lamp", "garden", "paper", "window", "quiet", "morning", "engine", "harbour", "silver", "letter", "bridge", "winter", "market"]
+WORDS = [
+    "river",
+    "stone",
+    "lamp",
+    "garden",
+    "paper",
+    "window",
+    "quiet",
+    "morning",
+    "engine",
+    "harbour",
+    "silver",
+    "letter",
+    "bridge",
+    "winter",
+    "market",
+]
 
 
 def _document(text: str) -> Document:
