@@ -88,7 +88,7 @@ class Inputs:
         return StoredOntology(store_ontology(self._database, source), ontology)
 
     async def _read(self, location: str) -> bytes:
-        if not location.strip():
+        if not location.strip() or "\0" in location:
             raise InputRefused("no document or ontology is named: give an id, a path or a URL")
         if _URL.match(location):
             return await self._fetch(location)

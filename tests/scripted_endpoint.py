@@ -60,8 +60,13 @@ class ScriptedEndpoint:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self._reply({})
+
             def do_POST(self) -> None:
-                body: JSON = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def _reply(self, body: JSON) -> None:
                 with endpoint._lock:
                     endpoint.requests.append(body)
                 reply = endpoint.answer(self.path, body)

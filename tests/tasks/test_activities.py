@@ -1,0 +1,114 @@
+"""The mirror notes at once, writes in batches, and loses nothing while the database is away."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
+from knowledge.errors import ModelUnavailable, StoreUnavailable
+from knowledge.ids import ExecutionId
+from tables.ledger import ActivityRecord, Ledger
+from tasks.activities import ActivityRecorder
+
+EXECUTION = ExecutionId.new()
+
+
+@dataclass
+class FakeLedger:
+    """Keeps what it is told; answers as long as it is `up`."""
+
+    earlier: dict[tuple[Stage, str], int] = field(default_factory=dict[tuple[Stage, str], int])
+    rows: dict[tuple[Stage, str, int], ActivityRecord] = field(
+        default_factory=dict[tuple[Stage, str, int], ActivityRecord]
+    )
+    progress: dict[Stage, ExtractionProgress] = field(default_factory=dict[Stage, ExtractionProgress])
+    interrupted: int = 0
+    up: bool = True
+    batches: int = 0
+
+    def interrupt_running(self, execution_id: ExecutionId) -> int:
+        self.interrupted += 1
+        return 0
+
+    def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
+        return dict(self.earlier)
+
+    def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
+        if not self.up:
+            raise StoreUnavailable("away")
+        self.batches += 1
+        self.rows.update({(r.stage, r.item, r.attempt): r for r in batch})
+
+    def save_progress(self, execution_id: ExecutionId, progress: Sequence[ExtractionProgress]) -> None:
+        if not self.up:
+            raise StoreUnavailable("away")
+        self.progress.update({p.stage: p for p in progress})
+
+
+def _recorder(ledger: FakeLedger) -> ActivityRecorder:
+    as_ledger: Callable[[FakeLedger], Ledger] = lambda fake: fake  # type: ignore[assignment,return-value]  # noqa: E731
+    return ActivityRecorder(as_ledger(ledger), EXECUTION)
+
+
+async def test_attempts_are_written_once_they_end_with_what_they_cost() -> None:
+    """One row an attempt, whatever happened in between."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
+            attempt.usage = Usage(model_calls=1)
+    (row,) = ledger.rows.values()
+    assert (row.status, row.attempt, row.usage, row.cache_key) == (
+        ActivityStatus.COMPLETED,
+        1,
+        Usage(model_calls=1),
+        "key",
+    )
+    assert row.ended_at is not None
+
+
+async def test_numbers_continue_after_those_of_a_dead_process() -> None:
+    """Its attempts are closed as interrupted first, never replaced."""
+    ledger = FakeLedger(earlier={(Stage.MENTIONS, "00000"): 4})
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", None):
+            assert ledger.interrupted == 1
+    assert [number for _, _, number in ledger.rows] == [5]
+
+
+async def test_a_failed_attempt_says_why() -> None:
+    """The error of each attempt is kept, not only the last one's."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        for n in range(2):
+            with pytest.raises(ModelUnavailable), recorder.attempt(Stage.MENTIONS, "00000", None):
+                raise ModelUnavailable("chat", f"down {n}")
+    assert [(r.status, r.error) for r in ledger.rows.values()] == [
+        (ActivityStatus.FAILED, "chat: down 0"),
+        (ActivityStatus.FAILED, "chat: down 1"),
+    ]
+
+
+async def test_an_answer_from_the_storage_is_a_hit() -> None:
+    """Cached is not completed: nobody was asked."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
+            attempt.cached = True
+    (row,) = ledger.rows.values()
+    assert (row.status, row.cache_hit) == (ActivityStatus.CACHED, True)
+
+
+async def test_what_could_not_be_written_is_written_later() -> None:
+    """A database that is away for a while makes the mirror late, not wrong."""
+    ledger = FakeLedger(up=False)
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", None):
+            recorder.observe(ExtractionProgress(Stage.MENTIONS, 1, 2))
+            with pytest.raises(StoreUnavailable):
+                await recorder.flush()
+        recorder.observe(ExtractionProgress(Stage.MENTIONS, 2, 2))
+        ledger.up = True
+    assert [row.status for row in ledger.rows.values()] == [ActivityStatus.COMPLETED]
+    assert ledger.progress[Stage.MENTIONS].completed == 2
+    assert ledger.batches == 1
