@@ -17,8 +17,7 @@ def read_text(data: bytes, name: str, max_bytes: int) -> str:
     if len(data) > max_bytes:
         raise DocumentRefused(
             name,
-            f"has {len(data):,} bytes, and at most {max_bytes:,} are accepted: split it, or raise "
-            "KNOWLEDGE_DOCUMENTS__MAX_BYTES",
+            f"is longer than the {max_bytes:,} bytes accepted: split it, or raise KNOWLEDGE_DOCUMENTS__MAX_BYTES",
         )
     text = _decoded(data, name)
     if not text:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from knowledge.build import open_stages
+from knowledge.build import EMBEDDING_PERMITS, open_stages
 from knowledge.documents import document_name
 from knowledge.domain import (
     Document,
@@ -32,7 +32,7 @@ from tables.session import Database
 from tasks.activities import ActivityRecorder
 from tasks.durable import durable, is_worth_retrying
 from tasks.inputs import Inputs, StoredOntology
-from tasks.permits import GlobalPermits
+from tasks.permits import EMBEDDING_LIMIT, GlobalPermits
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
 
@@ -107,7 +107,7 @@ class _Execution:
         document = await inputs.document(request.document)
         ontology = await inputs.ontology(request.ontology)
         policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
-        permits = GlobalPermits() if settings.embedding.is_configured else None
+        permits = GlobalPermits(EMBEDDING_LIMIT, EMBEDDING_PERMITS) if settings.embedding.is_configured else None
         async with (
             open_stages(settings, permits) as stages,
             ActivityRecorder(self._ledger, state.id) as recorder,

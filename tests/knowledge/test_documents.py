@@ -30,7 +30,7 @@ def test_a_byte_order_mark_is_not_part_of_the_text() -> None:
         (b"\x01\x02\x03\x04" * 50, "binary"),
         ("Café".encode("latin-1"), "not UTF-8 .at byte 3"),
         ("Ada".encode("utf-16"), "UTF-8"),
-        (b"x" * 1001, "1,001 bytes, and at most 1,000"),
+        (b"x" * 1001, "longer than the 1,000 bytes"),
     ],
 )
 def test_what_is_not_a_text_is_refused_with_the_reason(data: bytes, reason: str) -> None:
