@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 Value = TypeVar("Value")
 
+DEFAULT_CONCURRENCY = 8
 MODEL_STAGES = (Stage.MENTIONS, Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS)
 
 
@@ -45,13 +46,6 @@ class ExtractionOptions(BaseModel):
         le=20_000,
         title="Chunk size",
         description="Longest passage, in characters, that a model is asked about at once.",
-    )
-    concurrency: int = Field(
-        default=8,
-        ge=1,
-        le=200,
-        title="Chunks at once",
-        description="How many chunks of the document are worked on at the same time.",
     )
 
 
@@ -92,11 +86,14 @@ class _Run:
 
 
 class ExtractionPipeline:
-    """Extracts a graph from a document with the given stages, plain or durable."""
+    """Extracts a graph from a document with the given stages, plain or durable, so many chunks at once."""
 
-    def __init__(self, stages: Stages, observer: ProgressObserver | None = None) -> None:
+    def __init__(
+        self, stages: Stages, observer: ProgressObserver | None = None, *, concurrency: int = DEFAULT_CONCURRENCY
+    ) -> None:
         self._stages = stages
         self._observer = observer
+        self._concurrency = concurrency
 
     def extraction_id(self, document: Document, ontology: Ontology, options: ExtractionOptions) -> ExtractionId:
         """Names what is extracted: document, ontology, models and those options that can change the graph."""
@@ -122,7 +119,7 @@ class ExtractionPipeline:
         chunks = (await self._stages.chunk(document, options.chunk_characters)).value
         self._report(Stage.CHUNK, 1, 1)
         findings = await _bounded(
-            chunks, lambda chunk: self._read_chunk(chunk, ontology, len(chunks), run), options.concurrency
+            chunks, lambda chunk: self._read_chunk(chunk, ontology, len(chunks), run), self._concurrency
         )
         assembly = (await self._stages.assemble(findings)).value
         self._report(Stage.ASSEMBLE, 1, 1)

@@ -113,7 +113,7 @@ class _Execution:
             ActivityRecorder(self._ledger, state.id) as recorder,
         ):
             durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy)
-            pipeline = ExtractionPipeline(durable_stages, recorder.observe)
+            pipeline = ExtractionPipeline(durable_stages, recorder.observe, concurrency=settings.chat.max_concurrency)
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from knowledge.ontology import Ontology
 
@@ -52,7 +52,8 @@ class RelationAnswer(_AnswerPart):
     object_id: str | None = None
     object_literal: str | None = None
     evidence: str = ""
-    confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    # Models sometimes leave the scale; a fact is not refused for that.
+    confidence: Annotated[float, AfterValidator(lambda value: min(1.0, max(0.0, value)))] = 0.5
 
 
 class RelationsAnswer(_AnswerPart):

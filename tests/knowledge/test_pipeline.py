@@ -20,12 +20,12 @@ ORGANIZATION = OrganizationId("acme")
 
 
 async def _extract(
-    endpoint: ScriptedEndpoint, text: str = TEXT, options: ExtractionOptions | None = None
+    endpoint: ScriptedEndpoint, text: str = TEXT, options: ExtractionOptions | None = None, concurrency: int = 4
 ) -> tuple[ExtractionResult, list[ExtractionProgress]]:
     told: list[ExtractionProgress] = []
     remote = EndpointSettings(base_url=endpoint.base_url, model="scripted")
     async with open_stages(Settings(chat=remote, embedding=remote)) as stages:
-        pipeline = ExtractionPipeline(stages, told.append)
+        pipeline = ExtractionPipeline(stages, told.append, concurrency=concurrency)
         return await pipeline.run(sample_document(ORGANIZATION, text), sample_ontology(), options), told
 
 
@@ -85,7 +85,7 @@ async def test_an_endpoint_that_is_down_fails_the_run_after_what_is_under_way() 
             f"In town number {n} nothing happened, and it happened slowly, day by day." for n in range(80)
         )
         with pytest.raises(ModelUnavailable):
-            await _extract(endpoint, text, ExtractionOptions(chunk_characters=200, concurrency=2))
+            await _extract(endpoint, text, ExtractionOptions(chunk_characters=200), concurrency=2)
     assert len(endpoint.requests) <= 3
 
 

@@ -106,6 +106,5 @@ def test_every_option_is_part_of_the_extraction_or_left_out_on_purpose() -> None
     def extraction(**options: int) -> str:
         return pipeline.extraction_id(document, ontology, ExtractionOptions(**options))
 
-    assert set(ExtractionOptions.model_fields) == {"chunk_characters", "concurrency"}
+    assert set(ExtractionOptions.model_fields) == {"chunk_characters"}
     assert extraction(chunk_characters=500) != extraction()
-    assert extraction(concurrency=2) == extraction()
