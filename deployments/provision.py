@@ -50,6 +50,7 @@ class DeploymentEntry(_Model):
     """A deployment in prefect.yaml; the keys that we use."""
 
     name: str
+    version: str
     entrypoint: str
     work_pool: WorkPoolEntry
     description: str | None = None
@@ -158,7 +159,7 @@ async def register_deployment(
     await client.create_deployment(
         flow_id=await client.create_flow_from_name(flow.name),
         name=entry.name,
-        version=flow.version,
+        version=entry.version,
         entrypoint=entry.entrypoint,
         work_pool_name=entry.work_pool.name,
         job_variables=entry.work_pool.job_variables,

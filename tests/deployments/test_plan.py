@@ -1,6 +1,7 @@
 """What a stack consists of."""
 
 import socket
+from importlib.metadata import version
 from pathlib import Path
 
 from deployments.home import StackHome
@@ -58,3 +59,8 @@ def test_the_prefect_file_keeps_no_path_of_this_machine() -> None:
     assert file.pull == ()
     assert ("default", "flows.extraction.extraction") in {(each.name, each.entrypoint) for each in file.deployments}
     assert all("/" not in each.entrypoint and ":" not in each.entrypoint for each in file.deployments)
+
+
+def test_deployments_carry_the_projects_version() -> None:
+    """An operator sees in the UI what runs."""
+    assert {entry.version for entry in read_prefect_file().deployments} == {version("durable-knowledge")}
