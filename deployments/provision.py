@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.database_urls import is_socket_url
 from deployments.parts import WORK_POOL, DatabaseRule
+from tasks.permits import EMBEDDING_LIMIT
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
-EMBEDDING_LIMIT = "embedding"
 EMBEDDING_SLOTS = 5
 DATABASE_BLOCK = "knowledge-database"
 

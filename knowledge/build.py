@@ -35,7 +35,8 @@ def _extraction_model(settings: EndpointSettings, stack: AsyncExitStack) -> Extr
     from knowledge.models.openai import ChatClient
 
     permits = InProcessPermits(settings.max_concurrency)
-    client = ChatClient(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
+    boundary = ModelBoundary("chat endpoint", permits, RequestRate(settings.requests_per_minute))
+    client = ChatClient(settings, boundary)
     stack.push_async_callback(client.aclose)
     return ChatExtractionModel(client)
 
@@ -47,6 +48,8 @@ def _embedding_model(settings: EndpointSettings, permits: Permits, stack: AsyncE
         return EmbeddedEmbeddingModel()
     from knowledge.models.openai import OpenAIEmbeddingModel
 
-    model = OpenAIEmbeddingModel(settings, ModelBoundary(permits, RequestRate(settings.requests_per_minute)))
+    model = OpenAIEmbeddingModel(
+        settings, ModelBoundary("embedding endpoint", permits, RequestRate(settings.requests_per_minute))
+    )
     stack.push_async_callback(model.aclose)
     return model

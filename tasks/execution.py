@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from knowledge.build import EMBEDDING_PERMITS, open_stages
+from knowledge.build import open_stages
 from knowledge.documents import document_name
 from knowledge.domain import (
     Document,
@@ -32,7 +33,7 @@ from tables.session import Database
 from tasks.activities import ActivityRecorder
 from tasks.durable import durable, is_worth_retrying
 from tasks.inputs import Inputs, StoredOntology
-from tasks.permits import EMBEDDING_LIMIT, GlobalPermits
+from tasks.permits import open_permits
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
 
@@ -107,8 +108,9 @@ class _Execution:
         document = await inputs.document(request.document)
         ontology = await inputs.ontology(request.ontology)
         policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
-        permits = GlobalPermits(EMBEDDING_LIMIT, EMBEDDING_PERMITS) if settings.embedding.is_configured else None
         async with (
+            # The embedded model works in this process: there is nothing to share with others.
+            open_permits() if settings.embedding.is_configured else nullcontext() as permits,
             open_stages(settings, permits) as stages,
             ActivityRecorder(self._ledger, state.id) as recorder,
         ):

@@ -2,31 +2,78 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
+from uuid import UUID
 
-from prefect.concurrency.asyncio import concurrency
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from resilience.permits import InProcessPermits
+from knowledge.errors import ConfigurationError
+from resilience.leases import LeasedPermits, LeaseTiming
 
 EMBEDDING_LIMIT = "embedding"
 
 
-class GlobalPermits:
-    """Permits of a named global concurrency limit, taken one call at a time.
+@asynccontextmanager
+async def open_permits(
+    limit: str = EMBEDDING_LIMIT, timing: LeaseTiming | None = None
+) -> AsyncGenerator[LeasedPermits]:
+    """Permits of the limit, whose slots are shared with every other process; all are given back at the end.
 
-    At most `at_once` callers of this process ask for one: a refused caller sleeps for seconds, so a process
-    that has the limit to itself must not compete with itself.
+    Raises:
+        ConfigurationError: the limit does not exist or is not active, so that it would bound nothing.
     """
+    timing = timing or LeaseTiming()
+    async with get_client() as client:
+        slots = await _slots_of(client, limit)
+        async with LeasedPermits(_PrefectLeases(client, limit, timing.duration), slots, timing) as permits:
+            yield permits
 
-    def __init__(self, limit: str, at_once: int) -> None:
+
+async def _slots_of(client: PrefectClient, limit: str) -> int:
+    try:
+        found = await client.read_global_concurrency_limit_by_name(limit)
+    except ObjectNotFound as error:
+        raise ConfigurationError(
+            f"the Prefect server has no global concurrency limit {limit!r}: create it with "
+            f"`prefect gcl create {limit} --limit 5`"
+        ) from error
+    if not found.active:
+        raise ConfigurationError(
+            f"the global concurrency limit {limit!r} is not active and bounds nothing: "
+            f"`prefect gcl enable {limit}` activates it"
+        )
+    return found.limit
+
+
+class _PrefectLeases:
+    def __init__(self, client: PrefectClient, limit: str, duration_seconds: float) -> None:
+        self._client = client
         self._limit = limit
-        self._ours = InProcessPermits(at_once)
+        self._duration_seconds = duration_seconds
 
-    @asynccontextmanager
-    async def permit(self) -> AsyncGenerator[None]:
-        """Holds one slot of the limit for the duration of the block.
+    async def acquire(self) -> str | None:
+        try:
+            response = await self._client.increment_concurrency_slots_with_lease(
+                names=[self._limit], slots=1, mode="concurrency", lease_duration=self._duration_seconds
+            )
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == HTTPStatus.LOCKED:
+                return None
+            raise OSError(f"the Prefect server answered {error.response.status_code}") from error
+        except httpx.HTTPError as error:
+            raise OSError(f"the Prefect server does not answer ({error})") from error
+        return str(response.json()["lease_id"])
 
-        Raises:
-            ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer.
-        """
-        async with self._ours.permit(), concurrency(self._limit, occupy=1, strict=True):
-            yield
+    async def renew(self, lease_id: str) -> None:
+        try:
+            await self._client.renew_concurrency_lease(UUID(lease_id), self._duration_seconds)
+        except (PrefectHTTPStatusError, httpx.HTTPError) as error:
+            raise OSError(f"the Prefect server did not renew the lease ({error})") from error
+
+    async def release(self, lease_id: str) -> None:
+        try:
+            await self._client.release_concurrency_slots_with_lease(UUID(lease_id))
+        except (PrefectHTTPStatusError, httpx.HTTPError) as error:
+            raise OSError(f"the Prefect server did not take the lease back ({error})") from error

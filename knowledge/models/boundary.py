@@ -8,6 +8,8 @@ endpoints have a boundary each, so that they wait and fail apart.
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from knowledge.errors import ModelUnavailable
+from resilience.leases import PermitLostError
 from resilience.limiter import RequestRate
 from resilience.permits import Permits
 
@@ -17,7 +19,8 @@ Answer = TypeVar("Answer")
 class ModelBoundary:
     """Guards one endpoint; build it inside the event loop that uses it."""
 
-    def __init__(self, permits: Permits, rate: RequestRate) -> None:
+    def __init__(self, endpoint: str, permits: Permits, rate: RequestRate) -> None:
+        self._endpoint = endpoint
         self._permits = permits
         self._rate = rate
 
@@ -26,6 +29,9 @@ class ModelBoundary:
 
         Raises: what `ask` raises.
         """
-        async with self._permits.permit():
-            await self._rate.wait()
-            return await ask()
+        try:
+            async with self._permits.permit():
+                await self._rate.wait()
+                return await ask()
+        except PermitLostError as error:
+            raise ModelUnavailable(self._endpoint, f"was not waited for: {error}") from error

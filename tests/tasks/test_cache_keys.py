@@ -30,7 +30,7 @@ LEFT_OUT = {
 
 def _stages(**settings: object) -> Stages:
     endpoint = EndpointSettings.model_validate({"base_url": "http://127.0.0.1:9/v1", "model": "m", **settings})
-    boundary = ModelBoundary(InProcessPermits(1), RequestRate(None))
+    boundary = ModelBoundary("scripted endpoint", InProcessPermits(1), RequestRate(None))
     return Stages(ChatExtractionModel(ChatClient(endpoint, boundary)), OpenAIEmbeddingModel(endpoint, boundary))
 
 

@@ -29,7 +29,7 @@ Answer = Callable[[str, JSON], Reply]
 
 
 def _boundary() -> ModelBoundary:
-    return ModelBoundary(InProcessPermits(4), RequestRate(None))
+    return ModelBoundary("scripted endpoint", InProcessPermits(4), RequestRate(None))
 
 
 def _settings(endpoint: ScriptedEndpoint, **others: object) -> EndpointSettings:
