@@ -1,4 +1,6 @@
-"""A limit on requests a minute."""
+"""Limits on when the next request may begin: a rate of our own, and what an endpoint asked for."""
+
+import asyncio
 
 from aiolimiter import AsyncLimiter
 
@@ -17,3 +19,24 @@ class RequestRate:
         """Returns when the next call may begin."""
         if self._limiter is not None:
             await self._limiter.acquire()
+
+
+class Pause:
+    """The time for which an endpoint wants to be left alone (Retry-After), by all of its callers."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    @property
+    def left_seconds(self) -> float:
+        """How long the pause still lasts; 0 when there is none."""
+        return max(0.0, self._until - asyncio.get_running_loop().time())
+
+    def extend(self, seconds: float) -> None:
+        """Nobody calls for this long from now on; a longer pause already agreed stays."""
+        self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+
+    async def over(self) -> None:
+        """Returns when there is no pause."""
+        while (seconds := self.left_seconds) > 0:
+            await asyncio.sleep(seconds)
