@@ -38,5 +38,5 @@ class Pause:
 
     async def over(self) -> None:
         """Returns when there is no pause."""
-        while (seconds := self.left_seconds) > 0:
+        while (seconds := self.left_seconds) > 0:  # noqa: ASYNC110 -- it may be extended while we sleep
             await asyncio.sleep(seconds)
