@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2 as httpx
 import openai
 from openai import AsyncOpenAI
 from openai.types import CreateEmbeddingResponse
@@ -24,10 +25,13 @@ from knowledge.errors import (
     ModelUnavailable,
 )
 from knowledge.models.boundary import ModelBoundary
+from knowledge.models.journal import AnswerJournal, JournalingTransport
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings
 
 _NO_KEY = "none"  # the SDK insists on one; endpoints without keys ignore it
+# The SDK's own: bounds are set by permits, not by the number of connections.
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _ACCESS_STATUSES = {401, 402, 403, 404, 405}
 _RETRYABLE_STATUSES = {408, 409, 425}
 
@@ -44,10 +48,12 @@ class ChatAnswer:
 class ChatClient:
     """Asks a chat endpoint for JSON that follows a schema."""
 
-    def __init__(self, settings: EndpointSettings, boundary: ModelBoundary) -> None:
+    def __init__(
+        self, settings: EndpointSettings, boundary: ModelBoundary, journal: AnswerJournal | None = None
+    ) -> None:
         self.model = settings.model
         self.temperature = settings.temperature
-        self._client = _sdk_client(settings)
+        self._client = _sdk_client(settings, journal)
         self._boundary = boundary
 
     async def ask(
@@ -83,9 +89,11 @@ class ChatClient:
 class OpenAIEmbeddingModel:
     """The embedding port over an OpenAI-compatible endpoint."""
 
-    def __init__(self, settings: EndpointSettings, boundary: ModelBoundary) -> None:
+    def __init__(
+        self, settings: EndpointSettings, boundary: ModelBoundary, journal: AnswerJournal | None = None
+    ) -> None:
         self._model = settings.model
-        self._client = _sdk_client(settings)
+        self._client = _sdk_client(settings, journal)
         self._boundary = boundary
 
     @property
@@ -136,9 +144,16 @@ def _chat_answer(completion: ChatCompletion) -> ChatAnswer:
         raise ModelUnavailable("chat endpoint", "answered something that is not the API's") from error
 
 
-def _sdk_client(settings: EndpointSettings) -> AsyncOpenAI:
+def _sdk_client(settings: EndpointSettings, journal: AnswerJournal | None) -> AsyncOpenAI:
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
-    return AsyncOpenAI(base_url=settings.base_url, api_key=key, max_retries=0, timeout=settings.timeout_seconds)
+    transport = None if journal is None else JournalingTransport(journal, httpx.AsyncHTTPTransport(limits=_LIMITS))
+    return AsyncOpenAI(
+        base_url=settings.base_url,
+        api_key=key,
+        max_retries=0,
+        timeout=settings.timeout_seconds,
+        http_client=None if transport is None else openai.DefaultAsyncHttpxClient(transport=transport),
+    )
 
 
 @asynccontextmanager
