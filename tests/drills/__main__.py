@@ -24,10 +24,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.drills.kill import KillPlan, Victim, run_kills
 from tests.drills.moments import Moment
+from tests.drills.replay import GOAL_SECONDS, measure_replay
 from tests.drills.report import is_flawless, summary_of
 
 
@@ -51,7 +53,22 @@ def _parser() -> argparse.ArgumentParser:
     kills.add_argument("--chunks", type=int, default=16, help="four model calls each")
     kills.add_argument("--latency", type=float, default=0.5, help="seconds that the endpoint takes for an answer")
     kills.add_argument("--json", action="store_true", help="end with one JSON object")
+    replays = drills.add_parser("replay", help="time a flow process to its first new call")
+    replays.set_defaults(drill=_replay)
+    replays.add_argument("--calls", type=int, default=1000, help="model calls answered before")
+    replays.add_argument("--json", action="store_true", help="end with one JSON object")
     return parser
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    replay = measure_replay(arguments.calls, _log_file(), _teller())
+    found = {
+        **asdict(replay),
+        "milliseconds_per_answered_call": replay.milliseconds_per_answered_call,
+        "goal_seconds": GOAL_SECONDS,
+    }
+    print(json.dumps(found) if arguments.json else "\n".join(f"{name:34}{value:>10}" for name, value in found.items()))
+    return 0 if replay.seconds_to_first_new_call <= GOAL_SECONDS and not replay.paid_again else 1
 
 
 def _kill(arguments: argparse.Namespace) -> int:

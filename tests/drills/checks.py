@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from knowledge.domain import ActivityStatus, Stage, WorkflowExecutionState
+from knowledge.domain import ActivityStatus, ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import NotFound
 from knowledge.pipeline import MODEL_STAGES
 from tables.graph_store import load_graph
@@ -48,12 +48,15 @@ def is_graph_equal(run: Run) -> bool:
 
 
 def problems(run: Run, state: WorkflowExecutionState | None) -> tuple[str, ...]:
-    """Everything in tables and Prefect that an undisturbed run would not have left, or would have; a sentence each."""
+    """Everything in tables and Prefect that an undisturbed run would not have left, or would have; a sentence each.
+
+    Nothing of a run that did not complete: that alone says it all.
+    """
+    if state is None or state.status is not ExecutionStatus.COMPLETED:
+        return ()
     with psycopg.connect(run.stack.database_url) as connection:
         found = [*_wrong_counts(run, connection), *_wrong_activities(run, connection)]
-    if state is not None:
-        found += _wrong_statistics(run, state)
-    return (*found, *_wrong_calls(run), *_wrong_flow_runs(run))
+    return (*found, *_wrong_statistics(run, state), *_wrong_calls(run), *_wrong_flow_runs(run))
 
 
 def _wrong_counts(run: Run, connection: psycopg.Connection[Any]) -> Iterator[str]:

@@ -128,6 +128,7 @@ def _disturbed(plan: KillPlan, number: int, stack: DrillStack, log: CallLog) -> 
         seconds_kill_to_next_call=_seconds_to_next_call(run, killed),
         seconds_kill_to_end=None if killed.at is None else round(ended_at - (killed.ready_at or killed.at), 2),
         seconds_to_restart=round(killed.ready_at - killed.at, 2) if killed.ready_at and killed.at else None,
+        error=state.error if state is not None else None,
     )
 
 

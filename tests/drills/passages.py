@@ -42,7 +42,8 @@ def _paragraph(n: int, edition: int) -> str:
     date = f"{1 + n % 28} {_MONTHS[n % len(_MONTHS)]} {born}"
     # The surname alone of the one before makes entities that only the whole document can resolve.
     before = f" {_surname(n - 1)} was there." if n % 3 == 2 else ""
-    return f"{name} {surname} was born in {city} on {date}. In {won} {surname} won the {prize}.{before}"
+    life = f"{name} {surname} was born in {city} on {date}. In {won} {surname} won the {prize}."
+    return f"{life}{before} There was a dinner in the old town hall, and it rained."
 
 
 def _surname(n: int) -> str:

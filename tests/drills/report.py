@@ -26,6 +26,7 @@ class KillRow:
     seconds_kill_to_next_call: float | None
     seconds_kill_to_end: float | None
     seconds_to_restart: float | None = None
+    error: str | None = None
 
     @property
     def is_completed(self) -> bool:
@@ -37,10 +38,11 @@ class KillRow:
         graph = "same graph" if self.graph_equal else "ANOTHER GRAPH"
         times = f"next call {_shown(self.seconds_kill_to_next_call)}, end {_shown(self.seconds_kill_to_end)}"
         problems = "".join(f"\n      {problem}" for problem in self.spurious_or_missing_rows)
+        error = f"\n      {self.error}" if self.error else ""
         what = self.seen if self.killed else f"NOT KILLED ({self.seen})"
         return (
             f"run {self.run}: {self.moment}: {what}: {self.status}, {graph}, {calls}, {times}, "
-            f"{self.resumes} resumes{problems}"
+            f"{self.resumes} resumes{error}{problems}"
         )
 
 
