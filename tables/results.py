@@ -1,8 +1,9 @@
 """Stored answers of stages, by cache key; each organisation has its own."""
 
 import hashlib
+from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import ReturningInsert
@@ -30,6 +31,19 @@ class ResultStore:
         )
         with self._database.org_session(organization_id) as session:
             return session.scalar(query)
+
+    def read_many(self, organization_id: OrganizationId, keys: Collection[str]) -> dict[str, bytes]:
+        """The results stored under these keys, in one query; keys without a result are left out.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        wanted = bindparam("wanted", sorted(keys), type_=ARRAY(Text))
+        query = select(StageResult.key, StageResult.payload).where(
+            StageResult.organization_id == organization_id, StageResult.key == any_(wanted)
+        )
+        with self._database.org_session(organization_id) as session:
+            return {row.key: row.payload for row in session.execute(query)}
 
     def write(self, organization_id: OrganizationId, key: str, payload: bytes) -> None:
         """Stores the result under `key`, in place of an earlier one, and returns once it is durable.

@@ -20,6 +20,7 @@ stderr.
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ from tests.drills.report import is_flawless, summary_of
 def main() -> int:
     """Run the drill that the command line names; the exit code."""
     arguments = _parser().parse_args()
+    # Told to stop, we stop what we started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     return int(arguments.drill(arguments))
 
 

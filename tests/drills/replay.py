@@ -53,7 +53,7 @@ def measure_replay(calls: int, log_file: Path, tell: Callable[[str], None]) -> R
         seconds = time.monotonic() - started
         tell(f"{first.asked} calls answered in {seconds:.1f} s")
         second = _submitted(stack, organization_id, log, document_text(paragraphs, edition=2))
-        return _replayed(second, seconds)
+        return _replayed(second, first.reference.questions, seconds)
 
 
 def _submitted(stack: DrillStack, organization_id: OrganizationId, log: CallLog, text: str) -> Run:
@@ -61,7 +61,7 @@ def _submitted(stack: DrillStack, organization_id: OrganizationId, log: CallLog,
     return submit(stack, job, log, undisturbed(job))
 
 
-def _replayed(run: Run, seconds_first_run: float) -> Replay:
+def _replayed(run: Run, answered: frozenset[str], seconds_first_run: float) -> Replay:
     started_at: float | None = None
 
     def is_asking() -> bool:
@@ -77,13 +77,12 @@ def _replayed(run: Run, seconds_first_run: float) -> Replay:
     assert started_at is not None
     assert state is not None
     assert state.started_at is not None
-    new = len(run.reference.questions) - _CALLS_OF_A_CHUNK
     return Replay(
-        answered_calls=new,
+        answered_calls=len(run.reference.questions & answered),
         seconds_to_open=round(state.started_at.timestamp() - started_at, 2),
         seconds_to_first_new_call=round(calls[0].begun_at - started_at, 2),
         seconds_first_run=round(seconds_first_run, 1),
-        paid_again=len(calls) - _CALLS_OF_A_CHUNK,
+        paid_again=sum(call.digest in answered for call in calls),
     )
 
 
