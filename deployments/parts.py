@@ -86,6 +86,14 @@ def worker_part(
     return PartSpec("worker", "the worker", command, {**environment, **database}, announces=True, runs_flows=True)
 
 
+def recovery_part(
+    base: Mapping[str, str], home: StackHome, settings: Settings, *, api_url: str, is_local_server: bool
+) -> PartSpec:
+    """Recovery: it has runs whose process has died taken up again, by whichever worker."""
+    environment = worker_environment(base, home, settings, api_url=api_url, is_local_server=is_local_server)
+    return PartSpec("recovery", "recovery", _python_module("deployments.recovery"), environment)
+
+
 def _database_rule(settings: Settings, *, is_local_server: bool) -> DatabaseRule:
     """What the settings name always wins; our embedded database does on our own server, over another embedded one."""
     if settings.database_url is not None:

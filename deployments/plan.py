@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from deployments.database_urls import DatabaseUrls, external_urls
 from deployments.environment import local_api_url
 from deployments.home import StackHome
-from deployments.parts import PartSpec, free_port, server_part, spawn, worker_part
+from deployments.parts import PartSpec, free_port, recovery_part, server_part, spawn, worker_part
 from deployments.postgres import STOP_SIGNALS, embedded_urls, start_postgres
 from deployments.processes import ProcessIdentity
 from deployments.state import StackState, model_fingerprint
@@ -65,7 +65,8 @@ def plan_stack(settings: Settings, home: StackHome, environment: Mapping[str, st
     worker = worker_part(
         environment, home, settings, api_url=api_url, is_local_server=external is None, database_url=urls.knowledge
     )
-    parts.append(_part(home, worker))
+    recovery = recovery_part(environment, home, settings, api_url=api_url, is_local_server=external is None)
+    parts += [_part(home, worker), _part(home, recovery)]
     return StackPlan(home, api_url, external is None, urls, model_fingerprint(settings), tuple(parts))
 
 

@@ -3,14 +3,20 @@
 What an operator changed on the server stays as the operator wants it.
 """
 
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    GlobalConcurrencyLimitCreate,
+    WorkPoolCreate,
+)
 from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
@@ -46,6 +52,13 @@ class WorkPoolEntry(_Model):
     job_variables: dict[str, object] = {}
 
 
+class ScheduleEntry(_Model):
+    """One of the `schedules` of a deployment."""
+
+    interval: int = Field(ge=1, description="seconds")
+    slug: str
+
+
 class DeploymentEntry(_Model):
     """A deployment in prefect.yaml; the keys that we use."""
 
@@ -56,6 +69,7 @@ class DeploymentEntry(_Model):
     tags: tuple[str, ...] = ()
     parameters: dict[str, object] = {}
     concurrency_limit: ConcurrencyLimitEntry | None = None
+    schedules: tuple[ScheduleEntry, ...] = ()
 
 
 class PrefectFile(_Model):
@@ -152,8 +166,12 @@ async def _save(block: Block, name: str, client: PrefectClient) -> None:
 async def register_deployment(
     client: PrefectClient, entry: DeploymentEntry, pull: tuple[dict[str, object], ...]
 ) -> None:
-    """The deployment as `prefect deploy` would register it; an existing one is brought up to date."""
+    """The deployment as `prefect deploy` would register it; an existing one is brought up to date.
+
+    Schedules are switched off, because the stack has a part for what they start, and an operator's are left alone.
+    """
     flow = load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
+    is_new = bool(entry.schedules) and await _is_missing(client, f"{flow.name}/{entry.name}")
     limit = entry.concurrency_limit
     await client.create_deployment(
         flow_id=await client.create_flow_from_name(flow.name),
@@ -164,6 +182,7 @@ async def register_deployment(
         job_variables=entry.work_pool.job_variables,
         parameters=entry.parameters,
         description=entry.description or flow.description,
+        schedules=[_switched_off(schedule) for schedule in entry.schedules] if is_new else None,
         tags=list(entry.tags),
         concurrency_limit=limit.limit if limit else None,
         concurrency_options=_options(limit) if limit else None,
@@ -171,6 +190,19 @@ async def register_deployment(
         enforce_parameter_schema=True,
         pull_steps=list(pull),
     )
+
+
+async def _is_missing(client: PrefectClient, deployment: str) -> bool:
+    try:
+        await client.read_deployment_by_name(deployment)
+    except ObjectNotFound:
+        return True
+    return False
+
+
+def _switched_off(entry: ScheduleEntry) -> DeploymentScheduleCreate:
+    interval = IntervalSchedule(interval=timedelta(seconds=entry.interval))
+    return DeploymentScheduleCreate(schedule=interval, slug=entry.slug, active=False)
 
 
 def _options(limit: ConcurrencyLimitEntry) -> ConcurrencyOptions:

@@ -113,10 +113,10 @@ def stop_stack(settings: Settings) -> bool:
 
 def _end_leftovers(home: StackHome) -> bool:
     state = read_state(home.state_file)
-    known = [process for name in ("worker", "server") if (process := state.process(name)) is not None]
+    known = [process for name in ("recovery", "worker", "server") if (process := state.process(name)) is not None]
     flows = stack_processes(str(home.root), except_pids=[process.pid for process in known])
     postgres = embedded_process(home)
-    end_all([*known[:1], *flows, *known[1:]], _PART_GRACE_SECONDS)
+    end_all([*known[:-1], *flows, *known[-1:]], _PART_GRACE_SECONDS)
     if postgres is not None:
         postgres.stop(STOP_SIGNALS, _PART_GRACE_SECONDS)
     if home.state_file.exists():

@@ -3,20 +3,14 @@
 import socket
 from dataclasses import asdict, dataclass
 
-import psycopg
-
 from deployments.home import StackHome
 from deployments.postgres import embedded_process
 from deployments.processes import ProcessIdentity
 from deployments.state import StackState, read_state
+from knowledge.errors import ConfigurationError, StoreUnavailable
 from knowledge.settings import Settings
-
-_CONNECT_SECONDS = 5
-_UNFINISHED = """
-    SELECT flow_run_id, id, pid, host, status FROM knowledge.workflow_execution
-    WHERE status NOT IN ('completed', 'failed', 'cancelled') AND deleted_at IS NULL
-    ORDER BY created_at, id
-"""
+from tables.oversight import unfinished_executions
+from tables.session import create_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +79,19 @@ def _pid(state: StackState, part: str) -> int | None:
 
 
 def unfinished_flow_runs(database_url: str | None) -> tuple[FlowRunStatus, ...]:
-    """The executions of all organisations that are not finished, oldest first; none while the database is down.
-
-    It looks past row-level security as the database's superuser, which the embedded PostgreSQL lets us be; with
-    another login it shows what that login may see.
-    """
+    """The executions of all organisations that are not finished, oldest first; none while the database is down."""
     if database_url is None:
         return ()
+    database = create_database(database_url)
     try:
-        with psycopg.connect(_libpq_url(database_url), connect_timeout=_CONNECT_SECONDS) as connection:
-            rows = connection.execute(_UNFINISHED).fetchall()
-    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        unfinished = unfinished_executions(database)
+    except (StoreUnavailable, ConfigurationError):
         return ()
+    finally:
+        database.close()
     return tuple(
-        FlowRunStatus(flow_run_id, execution_id, _live_pid(pid, host), status)
-        for flow_run_id, execution_id, pid, host, status in rows
+        FlowRunStatus(run.flow_run_id, run.id, _live_pid(run.pid, run.host), run.status.value) for run in unfinished
     )
-
-
-def _libpq_url(database_url: str) -> str:
-    return f"postgresql://{database_url.partition('://')[2]}"
 
 
 def _live_pid(pid: int | None, host: str | None) -> int | None:

@@ -255,7 +255,10 @@ class ExecutionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowExecutionState:
-    """The mirror of one execution: what `workflow_execution` holds of it."""
+    """The mirror of one execution: what `workflow_execution` holds of it.
+
+    `holder` names the process that works on it, or worked on it last; None while it waits for one.
+    """
 
     id: ExecutionId
     organization_id: OrganizationId
@@ -271,6 +274,7 @@ class WorkflowExecutionState:
     statistics: ExecutionStatistics
     pid: int | None
     host: str | None
+    holder: str | None
     started_at: datetime | None
     ended_at: datetime | None
 

@@ -132,5 +132,9 @@ class StoreUnavailable(KnowledgeError):
     retryable = True
 
 
+class FenceLost(KnowledgeError):
+    """This process has no right to the flow run (any more): another one has, or its execution has ended."""
+
+
 class ExecutionFailed(KnowledgeError):
     """A run ended without completing; `message` is the reason its execution row carries."""

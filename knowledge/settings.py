@@ -50,6 +50,21 @@ class RetrySettings(BaseModel):
     jitter: float = Field(default=0.5, ge=0, le=1, description="each delay is stretched by up to this share")
 
 
+class RecoverySettings(BaseModel):
+    """When a run whose process has died is taken up again, and when it is given up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    grace_seconds: float = Field(
+        default=10.0,
+        ge=2,
+        le=3600,
+        description="how long a run is left alone after its process has died; a worker reports a death up to 8 "
+        "seconds late, and with less than 10 that report may hit the run when it has been resumed",
+    )
+    max_resumes: int = Field(default=10, ge=0, le=1000, description="then it is given up as failed")
+
+
 class Settings(BaseSettings):
     """All settings of the system. `__` stands between levels: `KNOWLEDGE_CHAT__BASE_URL`."""
 
@@ -64,6 +79,7 @@ class Settings(BaseSettings):
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()
     retry: RetrySettings = RetrySettings()
+    recovery: RecoverySettings = RecoverySettings()
 
     @field_validator("database_url")
     @classmethod

@@ -99,6 +99,35 @@ def highest_attempts(
     return {(stage, item): attempt for stage, item, attempt in session.execute(query)}
 
 
+def failed_attempts(
+    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
+) -> dict[tuple[Stage, str], int]:
+    """The number of failed attempts of each stage and item that has any."""
+    act = WorkflowActivity
+    query = (
+        select(act.stage, act.item, func.count())
+        .where(*_of(organization_id, execution_id), act.status == ActivityStatus.FAILED)
+        .group_by(act.stage, act.item)
+    )
+    return {(stage, item): failed for stage, item, failed in session.execute(query)}
+
+
+def last_begun(
+    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
+) -> tuple[Stage, str] | None:
+    """Stage and item of the attempt that began last, one that was broken off before all others."""
+    act = WorkflowActivity
+    broken_off = act.status.in_([ActivityStatus.RUNNING, ActivityStatus.INTERRUPTED])
+    query = (
+        select(act.stage, act.item)
+        .where(*_of(organization_id, execution_id))
+        .order_by(broken_off.desc(), act.started_at.desc(), act.attempt.desc())
+        .limit(1)
+    )
+    found = session.execute(query).first()
+    return None if found is None else (found[0], found[1])
+
+
 def interrupt(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> int:
     """Closes running attempts as interrupted, now; their number."""
     closed = (

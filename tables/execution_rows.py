@@ -27,6 +27,7 @@ def state_of(row: WorkflowExecution) -> WorkflowExecutionState:
         statistics=ExecutionStatistics(**numbers),
         pid=row.pid,
         host=row.host,
+        holder=row.holder,
         started_at=row.started_at,
         ended_at=row.ended_at,
     )

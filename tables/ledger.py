@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
-from sqlalchemy import Select, Update, case, func, or_, select, update
+from sqlalchemy import Select, Update, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,10 +47,11 @@ class Ledger:
         parameters: Mapping[str, object],
         pid: int,
         host: str,
+        holder: str | None = None,
     ) -> WorkflowExecutionState:
         """The running execution of this flow run: a new one, or the one that it had.
 
-        One that another process had started counts a resume; an earlier end or error of it is forgotten.
+        `holder` is who works on it from now on. An earlier end or error of it is forgotten.
         """
         run = WorkflowExecution
         row = insert(run).values(
@@ -59,25 +60,57 @@ class Ledger:
             status=ExecutionStatus.RUNNING,
             pid=pid,
             host=host,
+            holder=holder,
             started_at=func.now(),
-        )
-        taken_over = run.started_at.is_not(None) & or_(
-            run.pid.is_distinct_from(row.excluded.pid), run.host.is_distinct_from(row.excluded.host)
         )
         upsert = row.on_conflict_do_update(
             index_elements=["organization_id", "flow_run_id"],
             set_={
-                "status": row.excluded.status,
-                "pid": row.excluded.pid,
-                "host": row.excluded.host,
+                **{name: row.excluded[name] for name in ("status", "pid", "host", "holder")},
                 "started_at": func.coalesce(run.started_at, func.now()),
                 "ended_at": None,
                 "error": None,
-                "resumes": run.resumes + case((taken_over, 1), else_=0),
             },
         ).returning(run)
         with self._session() as session:
             return state_of(session.scalars(upsert, execution_options=_REREAD).one())
+
+    def await_process(self, execution_id: ExecutionId, *, counted: bool) -> WorkflowExecutionState:
+        """The execution, now waiting for a process to take it up; whoever held it has it no more.
+
+        With `counted`, a process of it has died, and this is a resume.
+        """
+        run = WorkflowExecution
+        changes = self._update(execution_id).values(
+            status=ExecutionStatus.PENDING,
+            holder=None,
+            ended_at=None,
+            error=None,
+            resumes=run.resumes + int(counted),
+        )
+        with self._session() as session:
+            return _changed(session, changes, execution_id)
+
+    def is_held_by(self, execution_id: ExecutionId, holder: str) -> bool:
+        """Whether the execution runs and `holder` is who works on it."""
+        run = WorkflowExecution
+        query = self._select().where(
+            run.id == execution_id, run.holder == holder, run.status == ExecutionStatus.RUNNING
+        )
+        with self._session() as session:
+            return session.scalar(query) is not None
+
+    def expect_execution(
+        self, flow_run_id: FlowRunId, *, document_name: str, parameters: Mapping[str, object]
+    ) -> WorkflowExecutionState:
+        """The execution of this flow run; one that waits for its first process, if it has none yet."""
+        row = insert(WorkflowExecution).values(
+            **self._new(document_name, parameters), flow_run_id=flow_run_id, status=ExecutionStatus.PENDING
+        )
+        query = self._select().where(WorkflowExecution.flow_run_id == flow_run_id)
+        with self._session() as session:
+            session.execute(row.on_conflict_do_nothing(index_elements=["organization_id", "flow_run_id"]))
+            return state_of(session.scalars(query).one())
 
     def refuse(self, document_name: str, parameters: Mapping[str, object], error: str) -> WorkflowExecutionState:
         """The failed execution that records why a request was refused before there was a flow run."""
@@ -189,6 +222,16 @@ class Ledger:
         """The highest attempt number so far of each stage and item; a resumed run counts on from there."""
         with self._session() as session:
             return activities.highest_attempts(session, self._organization_id, execution_id)
+
+    def failed_attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
+        """How many attempts of each stage and item have failed; those broken off by a death do not count."""
+        with self._session() as session:
+            return activities.failed_attempts(session, self._organization_id, execution_id)
+
+    def last_activity(self, execution_id: ExecutionId) -> tuple[Stage, str] | None:
+        """Stage and item of the attempt that began last, one that never ended before all others."""
+        with self._session() as session:
+            return activities.last_begun(session, self._organization_id, execution_id)
 
     def interrupt_running(self, execution_id: ExecutionId) -> int:
         """Closes the attempts that a dead process left running, as interrupted; their number."""

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from knowledge.errors import ConfigurationError, StoreUnavailable
 from tables.base import SCHEMA
-from tables.row_security import APP_ROLE, unprotected_tables
+from tables.row_security import APP_ROLE, OPERATOR_ROLE, unprotected_tables
 from tables.session import connect_arguments, sqlalchemy_url
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -92,8 +92,9 @@ def _translated(error: DBAPIError) -> Exception:
     if isinstance(error.orig, InsufficientPrivilege):
         return ConfigurationError(
             f"the database login may not migrate: {problem}. It needs CREATE on the database, and CREATEROLE, or "
-            f"an administrator to run: CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO <login>; "
-            "CREATE EXTENSION IF NOT EXISTS vector"
+            "an administrator to run: "
+            + "".join(f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO <login>; " for role in (APP_ROLE, OPERATOR_ROLE))
+            + "CREATE EXTENSION IF NOT EXISTS vector"
         )
     return error
 

@@ -1,10 +1,12 @@
 """The door to the database: sessions that belong to one organisation."""
 
-from collections.abc import Generator
+import hashlib
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
+import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -19,12 +21,16 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from knowledge.errors import ConfigurationError, KnowledgeError, StoreUnavailable
 from knowledge.ids import OrganizationId
-from tables.row_security import APP_ROLE
+from tables.row_security import APP_ROLE, OPERATOR_ROLE
 
 _ORGANIZATION = "organization_id"
 _ENTER = text(
     f"SELECT set_config('role', '{APP_ROLE}', true), set_config('app.organization_id', :organization_id, true)"
 )
+_ENTER_AS_OPERATOR = text(
+    f"SELECT set_config('role', '{OPERATOR_ROLE}', true), set_config('transaction_read_only', 'on', true)"
+)
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 # A peer that vanished without a word is given up after about 25 seconds, so that locks it held come free.
 _CONNECT_ARGUMENTS: dict[str, str | int] = {
     "application_name": "knowledge",
@@ -44,12 +50,25 @@ class OrgSession(Session):
 @event.listens_for(OrgSession, "after_begin")
 def _enter_organization(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     # Transaction-local, both settings: nothing of them stays on the pooled connection.
+    _take_role(connection, APP_ROLE, _ENTER, {_ORGANIZATION: session.info[_ORGANIZATION]})
+
+
+class OperatorSession(Session):
+    """A session whose every transaction reads, across organisations, what an operator may see."""
+
+
+@event.listens_for(OperatorSession, "after_begin")
+def _enter_as_operator(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    _take_role(connection, OPERATOR_ROLE, _ENTER_AS_OPERATOR, {})
+
+
+def _take_role(connection: Connection, role: str, statement: TextClause, values: Mapping[str, object]) -> None:
     try:
-        connection.execute(_ENTER, {_ORGANIZATION: session.info[_ORGANIZATION]})
+        connection.execute(statement, values)
     except (ProgrammingError, DataError) as error:
         raise ConfigurationError(
-            f"the database cannot be used as role {APP_ROLE} ({_first_line(error)}): migrate it, "
-            f"and let the login take the role with GRANT {APP_ROLE} TO <login>"
+            f"the database cannot be used as role {role} ({_first_line(error)}): migrate it, "
+            f"and let the login take the role with GRANT {role} TO <login>"
         ) from error
 
 
@@ -69,15 +88,55 @@ class Database:
             InvalidId: a value written or read is not an id of its kind.
         """
         info = {_ORGANIZATION: OrganizationId(organization_id)}
+        with _translating(), OrgSession(self._engine, expire_on_commit=False, info=info) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def operator_session(self) -> Generator[Session]:
+        """A session that reads which executions there are, of all organisations, and nothing of their contents.
+
+        Raises:
+            StoreUnavailable: the database did not answer, or broke the connection.
+            ConfigurationError: the database is not migrated, or the login may not take the operator's role.
+        """
+        with _translating(), OperatorSession(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def exclusively(self, purpose: str) -> Generator[bool]:
+        """Whether nobody else, in whatever process, is in such a block of the same `purpose`; held until it ends.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        key = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], signed=True)
+        with self.operator_session() as session:
+            yield bool(session.scalar(_TRY_LOCK, {"key": key}))
+
+    def dedicated_connection(self, application_name: str) -> "psycopg.Connection[tuple[object, ...]]":
+        """A connection of its own, outside the pool, that commits each statement; the caller closes it.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        arguments, parameters = self._engine.dialect.create_connect_args(self._engine.url)
+        named = {**_CONNECT_ARGUMENTS, **parameters, "application_name": application_name}
         try:
-            with OrgSession(self._engine, expire_on_commit=False, info=info) as session, session.begin():
-                yield session
-        except StatementError as error:
-            raise _translated(error) from error
+            return psycopg.connect(*arguments, autocommit=True, **named)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"the database did not answer: {str(error).partition(chr(10))[0]}") from error
 
     def close(self) -> None:
         """Closes the pooled connections; the database can be used again afterwards."""
         self._engine.dispose()
+
+
+@contextmanager
+def _translating() -> Generator[None]:
+    try:
+        yield
+    except StatementError as error:
+        raise _translated(error) from error
 
 
 def _translated(error: StatementError) -> Exception:

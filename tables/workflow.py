@@ -48,6 +48,7 @@ class WorkflowExecution(OrgTable):
     resumes: Mapped[int] = mapped_column(server_default="0")
     pid: Mapped[int | None]
     host: Mapped[str | None]
+    holder: Mapped[str | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     chunks: Mapped[int] = mapped_column(server_default="0")

@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
-from knowledge.errors import StoreUnavailable
+from knowledge.errors import FenceLost, StoreUnavailable
 from knowledge.ids import ActivityId, ExecutionId
 from tables.ledger import ActivityRecord, Ledger
 
 _FLUSH_INTERVAL_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
+
+
+async def _unfenced() -> None:
+    """Nobody else writes."""
 
 
 @dataclass(slots=True)
@@ -28,16 +33,22 @@ class ActivityRecorder:
     """Takes note of attempts and progress at once, and writes them in batches about twice a second.
 
     Use as an async context manager; leaving it writes what is left. Attempt numbers continue those that the
-    execution already has.
+    execution already has. `fence` is awaited before every write.
     """
 
     def __init__(
-        self, ledger: Ledger, execution_id: ExecutionId, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        ledger: Ledger,
+        execution_id: ExecutionId,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        fence: Callable[[], Awaitable[None]] = _unfenced,
     ) -> None:
         self._ledger = ledger
         self._execution_id = execution_id
         self._now = now
+        self._fence = fence
         self._attempts: dict[tuple[Stage, str], int] = {}
+        self._failed: Counter[tuple[Stage, str]] = Counter()
         self._records: dict[ActivityId, ActivityRecord] = {}
         self._progress: dict[Stage, ExtractionProgress] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -45,6 +56,7 @@ class ActivityRecorder:
     async def __aenter__(self) -> "ActivityRecorder":
         await asyncio.to_thread(self._ledger.interrupt_running, self._execution_id)
         self._attempts = await asyncio.to_thread(self._ledger.attempts, self._execution_id)
+        self._failed = Counter(await asyncio.to_thread(self._ledger.failed_attempts, self._execution_id))
         self._writer = asyncio.create_task(self._write_regularly())
         return self
 
@@ -79,6 +91,7 @@ class ActivityRecorder:
         try:
             yield attempt
         except Exception as error:
+            self._failed[stage, item] += 1
             self._end(running, ActivityStatus.FAILED, attempt.usage, str(error) or type(error).__name__)
             raise
         except BaseException:
@@ -96,6 +109,10 @@ class ActivityRecorder:
             usage=usage,
         )
 
+    def failed_attempts(self, stage: Stage, item: str) -> int:
+        """How many attempts at this item have failed, in whichever process of the execution."""
+        return self._failed[stage, item]
+
     def observe(self, progress: ExtractionProgress) -> None:
         """How far a stage is."""
         self._progress[progress.stage] = progress
@@ -105,7 +122,9 @@ class ActivityRecorder:
 
         Raises:
             StoreUnavailable: the database did not answer; nothing noted is lost, a later flush writes it.
+            FenceLost: the execution is not ours any more; nothing is written.
         """
+        await self._fence()
         records, self._records = self._records, {}
         progress, self._progress = self._progress, {}
         try:
@@ -123,5 +142,5 @@ class ActivityRecorder:
             await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
             try:
                 await asyncio.shield(self.flush())
-            except StoreUnavailable as error:
+            except (StoreUnavailable, FenceLost) as error:
                 _logger.warning("workflow tables are behind: %s", error.message)

@@ -1,6 +1,6 @@
 """The stages as Prefect tasks: retried, their answers kept, every attempt recorded."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from prefect import Task
@@ -32,14 +32,20 @@ def durable(
     storage: ResultStorage,
     recorder: ActivityRecorder,
     policy: RetryPolicy,
+    fence: Callable[[], Awaitable[None]] | None = None,
 ) -> Stages:
     """The same stages, each call run as a Prefect task of the current flow run.
 
-    Retryable errors are tried again by the policy, permanent ones never. An answer is stored, verified, before
-    its task completes; a call whose answer is stored already is not made again, by whichever run it was made.
-    `storage` must be a saved block.
+    Retryable errors are tried again by the policy, permanent ones never; attempts that failed before the process
+    was last killed count. An answer is stored, verified, before its task completes; a call whose answer is stored
+    already is not made again, by whichever run it was made. `storage` must be a saved block. `fence` is awaited
+    before an answer is asked for, and before it is stored.
     """
-    return stages.run_by(_DurableRunner(organization_id, storage, recorder, policy))
+    return stages.run_by(_DurableRunner(organization_id, storage, recorder, policy, fence or _unfenced))
+
+
+async def _unfenced() -> None:
+    """Nobody else works on this."""
 
 
 class _Item:
@@ -60,13 +66,15 @@ class _DurableRunner:
         storage: ResultStorage,
         recorder: ActivityRecorder,
         policy: RetryPolicy,
+        fence: Callable[[], Awaitable[None]],
     ) -> None:
         self._organization_id = organization_id
         self._storage = storage
         self._answers = StoredAnswers(storage.database, organization_id)
         self._recorder = recorder
         self._policy = policy
-        self._tasks: dict[Stage, StageTask] = {}
+        self._fence = fence
+        self._tasks: dict[tuple[Stage, int], StageTask] = {}
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
         key = result_key(self._organization_id, call.identity) if call.identity else None
@@ -75,7 +83,8 @@ class _DurableRunner:
             if stored is not None:
                 return stored
         item = _Item(call, key)
-        stage_task = self._tasks.get(call.stage) or self._make_task(call)
+        failed = min(self._recorder.failed_attempts(call.stage, call.item), self._policy.retries)
+        stage_task = self._tasks.get((call.stage, failed)) or self._make_task(call, failed)
         payload = await stage_task(item)
         if item.value is None and payload is not None:
             item.value = _adapter(call.result_type).validate_json(payload)
@@ -101,7 +110,8 @@ class _DurableRunner:
             attempt.cached = True
         return StageAnswer(value, cached=True)
 
-    def _make_task(self, call: StageCall[Any]) -> StageTask:
+    def _make_task(self, call: StageCall[Any], failed: int) -> StageTask:
+        """The stage's task for items of which `failed` attempts have failed: the retries that are left."""
         body = self._ask_and_keep if call.identity else self._compute
         made: StageTask = Task(
             self._recorded(body),
@@ -112,12 +122,12 @@ class _DurableRunner:
             result_storage=self._storage if call.identity else None,
             result_serializer="json",
             cache_result_in_memory=False,
-            retries=self._policy.retries,
-            retry_delay_seconds=list(self._policy.delays_seconds()),
+            retries=self._policy.retries - failed,
+            retry_delay_seconds=list(self._policy.delays_seconds()[failed:]),
             retry_jitter_factor=self._policy.jitter or None,
             retry_condition_fn=is_worth_retrying,
         )
-        self._tasks[call.stage] = made
+        self._tasks[call.stage, failed] = made
         return made
 
     def _recorded(self, body: _Body) -> _Body:
@@ -142,6 +152,7 @@ class _DurableRunner:
             stored: str = ResultRecord[str].deserialize(await self._storage.aread_path(item.key)).result
         except NotFound:
             # An answer that an earlier attempt could not store is still at hand, and paid for.
+            await self._fence()
             item.value = item.value or await item.call.run()
         else:
             item.asked = False
@@ -149,6 +160,7 @@ class _DurableRunner:
             return stored
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
+        await self._fence()
         await self._storage.awrite_path(item.key, record.serialize())
         return payload
 

@@ -1,6 +1,7 @@
 """One execution from references to a published graph, mirrored into the workflow tables as it goes."""
 
 import asyncio
+import logging
 import os
 import socket
 from dataclasses import asdict, dataclass, replace
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import Abort
 
 from knowledge.build import open_stages
 from knowledge.documents import document_name
@@ -20,20 +22,24 @@ from knowledge.domain import (
     Stage,
     WorkflowExecutionState,
 )
-from knowledge.errors import KnowledgeError
+from knowledge.errors import FenceLost, KnowledgeError
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import Settings
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
+from tables.fence import Fence
 from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.session import Database
 from tasks.activities import ActivityRecorder
 from tasks.durable import durable, is_worth_retrying
 from tasks.inputs import Inputs, StoredOntology
+from tasks.interruptions import is_interruption
 from tasks.permits import GlobalPermits
 from tasks.results import RESULTS_BLOCK, ResultStorage
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +64,51 @@ class Extracted:
 
 
 async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings) -> Extracted:
-    """Extracts and publishes a graph as the execution of this flow run; its row is closed either way.
+    """Extracts and publishes a graph as the execution of this flow run; its row is closed when it has come to an end.
+
+    It has not when this process is not, or is no more, the one that works on the flow run, when it is told to
+    stop, or when the database or Prefect's API is away: then the row and Prefect's run stay as they are, for
+    recovery to take up.
 
     Raises:
         KnowledgeError: the run failed; the execution row says why.
+        Abort: it has not come to an end; Prefect's engine leaves the flow run alone and ends the process.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
-    run = _Execution(request, settings, storage)
-    state = await asyncio.to_thread(run.open, flow_run_id)
+    fence = Fence(storage.database, flow_run_id)
     try:
-        return await run.extract(state)
+        if not await fence.take():
+            raise FenceLost("another live process works on this flow run")
+        return await _Execution(request, settings, storage, fence).run(flow_run_id)
     except Exception as error:
-        message = error.message if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
-        await run.close(state.id, ExecutionStatus.FAILED, message, ExecutionStatistics())
+        if is_interruption(error):
+            _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, error)
+            raise Abort(str(error)) from error
         raise
+    finally:
+        await fence.release()
 
 
 class _Execution:
-    def __init__(self, request: ExtractionRequest, settings: Settings, storage: ResultStorage) -> None:
+    def __init__(self, request: ExtractionRequest, settings: Settings, storage: ResultStorage, fence: Fence) -> None:
         self._request = request
         self._settings = settings
         self._storage = storage
+        self._fence = fence
         self._ledger = Ledger(storage.database, request.organization_id)
+
+    async def run(self, flow_run_id: FlowRunId) -> Extracted:
+        state = await asyncio.to_thread(self.open, flow_run_id)
+        self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder))
+        try:
+            return await self.extract(state)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            message = error.message if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
+            spent = await self._spent(state, ExecutionStatistics())
+            await self.close(state.id, ExecutionStatus.FAILED, message, spent)
+            raise
 
     def open(self, flow_run_id: FlowRunId) -> WorkflowExecutionState:
         request = self._request
@@ -94,11 +123,13 @@ class _Execution:
             parameters=parameters,
             pid=os.getpid(),
             host=socket.gethostname(),
+            holder=self._fence.holder,
         )
 
     async def close(
         self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
     ) -> None:
+        await self._fence.held()
         await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
 
     async def extract(self, state: WorkflowExecutionState) -> Extracted:
@@ -110,15 +141,15 @@ class _Execution:
         permits = GlobalPermits() if settings.embedding.is_configured else None
         async with (
             open_stages(settings, permits) as stages,
-            ActivityRecorder(self._ledger, state.id) as recorder,
+            ActivityRecorder(self._ledger, state.id, fence=self._fence.held) as recorder,
         ):
-            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy)
+            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
             pipeline = ExtractionPipeline(durable_stages, recorder.observe)
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
             await self._publish(recorder, result.graph, state.id)
-        statistics = await self._statistics(state, result)
+        statistics = await self._spent(state, result.statistics)
         await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
         return Extracted(state.id, document, ontology, result, statistics)
 
@@ -140,17 +171,18 @@ class _Execution:
             options=self._request.options.model_dump(mode="json"),
         )
 
-    async def _statistics(self, state: WorkflowExecutionState, result: ExtractionResult) -> ExecutionStatistics:
-        """The graph's numbers as the pipeline has them, and the costs of all attempts, those before a crash too."""
+    async def _spent(self, state: WorkflowExecutionState, found: ExecutionStatistics) -> ExecutionStatistics:
+        """`found`, with the costs of all attempts, those of earlier processes too."""
         spent = await asyncio.to_thread(self._ledger.statistics, state.id)
         started = state.started_at or datetime.now(UTC)
         return replace(
-            result.statistics,
+            found,
             model_calls=spent.model_calls,
             cached_calls=spent.cached_calls,
             embedding_calls=spent.embedding_calls,
             input_tokens=spent.input_tokens,
             output_tokens=spent.output_tokens,
+            failed_items=max(found.failed_items, spent.failed_items),
             seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         )
 
@@ -168,6 +200,7 @@ class _Execution:
         )
         async def publish_graph() -> None:
             with recorder.attempt(Stage.PUBLISH, "document", None):
+                await self._fence.held()
                 await asyncio.to_thread(publish, self._database, self._request.organization_id, graph, execution_id)
 
         await publish_graph()

@@ -1,8 +1,11 @@
 """What the Prefect UI shows of a completed execution: a summary, and the entities that matter most."""
 
+import logging
 from collections import Counter
 
+import httpx
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.exceptions import PrefectHTTPStatusError
 
 from knowledge.domain import KnowledgeGraph
 from knowledge.ontology import Ontology
@@ -10,6 +13,7 @@ from tasks.execution import Extracted
 
 _SHOWN_ENTITIES = 25
 _SHOWN_FAILURES = 20
+_logger = logging.getLogger(__name__)
 
 
 def summary_of(extracted: Extracted) -> str:
@@ -23,7 +27,17 @@ def summary_of(extracted: Extracted) -> str:
 
 
 async def publish_summary(extracted: Extracted) -> None:
-    """Two artifacts of the current flow run: a markdown summary and a table of entities."""
+    """Two artifacts of the current flow run: a markdown summary and a table of entities.
+
+    The graph is published by now: a run does not fail because Prefect's API is away.
+    """
+    try:
+        await _publish(extracted)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        _logger.warning("the summary could not be shown: %s", error)
+
+
+async def _publish(extracted: Extracted) -> None:
     key = f"execution-{extracted.execution_id.replace('_', '-')}"
     await acreate_markdown_artifact(_markdown(extracted), key=key, description="What the run found, and what it took")
     await acreate_table_artifact(

@@ -28,7 +28,7 @@ def test_parts_start_in_the_order_of_their_needs(tmp_path: Path) -> None:
     home = StackHome(tmp_path / "h")
     home.create()
     plan = plan_stack(Settings(), home, {}, StackState())
-    assert [part.name for part in plan.parts] == ["postgres", "server", "worker"]
+    assert [part.name for part in plan.parts] == ["postgres", "server", "worker", "recovery"]
     assert [part.name for part in plan.parts if part.runs_flows] == ["worker"]
 
 
@@ -37,7 +37,7 @@ def test_what_others_provide_is_not_started() -> None:
     home = StackHome(Path("/nowhere"))
     given = Settings.model_validate({"database_url": "postgresql://u@h/db"})
     plan = plan_stack(given, home, {"PREFECT_API_URL": OTHER}, StackState())
-    assert [part.name for part in plan.parts] == ["worker"]
+    assert [part.name for part in plan.parts] == ["worker", "recovery"]
     assert (plan.api_url, plan.is_local_server) == (OTHER, False)
     assert plan.urls.knowledge == "postgresql+psycopg://u@h/db"
 

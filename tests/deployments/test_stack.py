@@ -101,16 +101,16 @@ def test_status_names_the_processes_that_run(settings: Settings) -> None:
     """Other tools read pids from it, and kill by them."""
     status = stack_status(settings).as_json()
     assert list(status) == ["postgres", "server", "worker", "recovery", "flow_runs"]
-    pids = {part: _process(settings, part).pid for part in ("postgres", "server", "worker")}
+    pids = {part: _process(settings, part).pid for part in ("postgres", "server", "worker", "recovery")}
     assert status["postgres"] == {"pid": pids["postgres"]}
     assert status["server"] == {"pid": pids["server"], "url": _stack(settings).api_url}
     assert status["worker"] == {"pid": pids["worker"]}
-    assert (status["recovery"], status["flow_runs"]) == ({"pid": None}, ())
+    assert (status["recovery"], status["flow_runs"]) == ({"pid": pids["recovery"]}, ())
 
 
 def test_nothing_listens_beyond_this_machine(settings: Settings) -> None:
     """Neither server nor database asks for a password."""
-    for part in ("postgres", "server", "worker"):
+    for part in ("postgres", "server", "worker", "recovery"):
         for connection in psutil.Process(_process(settings, part).pid).net_connections("inet"):
             assert connection.laddr.ip in {"127.0.0.1", "::1"}
 
@@ -189,7 +189,7 @@ def test_down_leaves_no_process(settings: Settings) -> None:
     state = _state(settings)
     assert state.supervisor is not None
     state.supervisor.send(signal.SIGKILL)
-    parts = [_process(settings, part) for part in ("postgres", "server", "worker")]
+    parts = [_process(settings, part) for part in ("postgres", "server", "worker", "recovery")]
     assert stop_stack(settings)
     assert [process for process in parts if process.is_alive] == []
     assert stack_processes(str(StackHome.of(settings).root)) == ()

@@ -63,16 +63,42 @@ def test_opening_twice_from_one_process_is_one_execution(ledger: Ledger, flow_ru
     assert ledger.find_by_flow_run(run) == ledger.load(first.id) == first
 
 
-def test_a_process_that_takes_over_counts_a_resume(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
-    """The cap on resumes counts processes, wherever they run; the earlier failure is forgotten, the start is not."""
+def test_an_execution_waits_for_its_next_process(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
+    """A resume is counted by whoever decides it; the earlier failure is forgotten, the start is not."""
     run = flow_run_id()
-    first = ledger.open_execution(run, document_name="ada", parameters={}, pid=1, host="h")
+    first = ledger.open_execution(run, document_name="ada", parameters={}, pid=1, host="h", holder="one")
+    assert ledger.is_held_by(first.id, "one")
     ledger.close_execution(first.id, ExecutionStatus.FAILED, "killed", ExecutionStatistics())
-    second = ledger.open_execution(run, document_name="ada", parameters={}, pid=2, host="h")
-    third = ledger.open_execution(run, document_name="ada", parameters={}, pid=2, host="other")
-    assert (second.id, second.resumes, third.resumes) == (first.id, 1, 2)
-    assert (third.status, third.error, third.ended_at) == (ExecutionStatus.RUNNING, None, None)
-    assert third.started_at == first.started_at
+    assert not ledger.is_held_by(first.id, "one")
+    waiting = ledger.await_process(first.id, counted=True)
+    assert (waiting.status, waiting.resumes, waiting.holder) == (ExecutionStatus.PENDING, 1, None)
+    assert ledger.await_process(first.id, counted=False).resumes == 1
+    second = ledger.open_execution(run, document_name="ada", parameters={}, pid=2, host="h", holder="two")
+    assert (second.id, second.resumes, second.holder) == (first.id, 1, "two")
+    assert (second.status, second.error, second.ended_at) == (ExecutionStatus.RUNNING, None, None)
+    assert second.started_at == first.started_at
+    assert ledger.is_held_by(first.id, "two")
+    assert not ledger.is_held_by(first.id, "one")
+
+
+def test_a_run_that_died_before_it_began_can_be_given_an_execution(
+    ledger: Ledger, flow_run_id: Callable[[], FlowRunId]
+) -> None:
+    """Recovery records why it was given up; one that it has already is left as it is."""
+    run = flow_run_id()
+    expected = ledger.expect_execution(run, document_name="ada", parameters={})
+    assert (expected.status, expected.started_at) == (ExecutionStatus.PENDING, None)
+    assert ledger.expect_execution(run, document_name="other", parameters={}) == expected
+
+
+def test_failed_attempts_are_counted_and_broken_off_ones_are_not(ledger: Ledger, execution_id: ExecutionId) -> None:
+    """Three retries are three over the item's life, whatever died meanwhile; what was last begun is known."""
+    failed, broken_off = attempt(execution_id), attempt(execution_id, number=2)
+    ledger.record_activities([ended(failed, ActivityStatus.FAILED), broken_off, attempt(execution_id, "1")])
+    ledger.interrupt_running(execution_id)
+    assert ledger.failed_attempts(execution_id) == {(Stage.MENTIONS, "0"): 1}
+    ledger.record_activities([ended(attempt(execution_id, "1", 2), ActivityStatus.COMPLETED)])
+    assert ledger.last_activity(execution_id) == (Stage.MENTIONS, "0")
 
 
 def test_a_refused_request_leaves_a_failed_execution_that_says_why(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from knowledge.errors import ConfigurationError, StoreUnavailable
 from knowledge.ids import OrganizationId
-from tables.row_security import APP_ROLE
+from tables.row_security import APP_ROLE, OPERATOR_ROLE
 from tables.schema import check, downgrade, upgrade
 from tables.session import create_database, sqlalchemy_url
 
@@ -112,7 +112,7 @@ def test_an_owner_who_is_no_superuser_is_bound_by_row_level_security(
     modest_url: Callable[..., str], organization_id: OrganizationId
 ) -> None:
     """The login that migrates and works may own the tables; it still sees nothing outside an org_session."""
-    url = modest_url(APP_ROLE)
+    url = modest_url(APP_ROLE, OPERATOR_ROLE)
     upgrade(url)
     check(url)
     database = create_database(url)

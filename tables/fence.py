@@ -1,0 +1,172 @@
+"""The fence: at most one live process works on a flow run, and whether one does can be seen from outside.
+
+It is a PostgreSQL session advisory lock on a connection of its own: when the process dies, the kernel closes the
+connection and the lock is free at once; a lost machine is noticed by TCP keepalives after some 25 seconds.
+"""
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from uuid import uuid4
+
+import psycopg
+from sqlalchemy import text
+
+from knowledge.errors import FenceLost, StoreUnavailable
+from knowledge.ids import FlowRunId
+from tables.session import Database
+
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.2
+_HELD = text(
+    "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+    "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def fence_key(flow_run_id: FlowRunId) -> int:
+    """The advisory lock's key, a signed 64-bit number: from SHA-256, so that keys of different runs differ."""
+    digest = hashlib.sha256(f"knowledge.flow_run:{flow_run_id}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def held_fences(database: Database, flow_run_ids: Collection[FlowRunId]) -> frozenset[FlowRunId]:
+    """Those of the flow runs whose fence a live process holds. Looking takes no lock, so it is in nobody's way.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    with database.operator_session() as session:
+        held = set(session.scalars(_HELD))
+    return frozenset(run for run in flow_run_ids if fence_key(run) in held)
+
+
+class Fence:
+    """This process's claim to a flow run; use it in one event loop.
+
+    The lock's connection is watched, not polled. When it breaks, because PostgreSQL restarts, the lock is taken
+    again as soon as may be, and `held` waits for that. `holder` names this claim in the execution's row.
+    """
+
+    def __init__(self, database: Database, flow_run_id: FlowRunId, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self.holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex}"
+        self._database = database
+        self._key = fence_key(flow_run_id)
+        self._patience_seconds = patience_seconds
+        self._is_ours: Callable[[], bool] = lambda: True
+        self._connection: _Connection | None = None
+        self._regaining: asyncio.Task[None] | None = None
+        self._descriptor: int | None = None
+
+    async def take(self) -> bool:
+        """Whether the flow run is ours now; if not, another live process has it.
+
+        Raises:
+            StoreUnavailable: the database did not answer for as long as our patience lasts.
+        """
+        taken = await self._patiently(self._try_lock)
+        if taken:
+            self._watch()
+        return taken
+
+    def claim(self, is_ours: Callable[[], bool]) -> None:
+        """From now on a lock taken again is only good if `is_ours`, called in a thread, says so."""
+        self._is_ours = is_ours
+
+    async def held(self) -> None:
+        """Returns while, or as soon as, the lock is held: await it before every write.
+
+        Raises:
+            FenceLost: another process may have the run; write nothing more.
+            StoreUnavailable: the database did not answer for as long as our patience lasts.
+        """
+        if self._regaining is not None:
+            await asyncio.shield(self._regaining)
+
+    async def release(self) -> None:
+        """Gives the flow run up."""
+        self._unwatch()
+        if self._regaining is not None:
+            self._regaining.cancel()
+            with suppress(asyncio.CancelledError, FenceLost, StoreUnavailable):
+                await self._regaining
+        self._disconnect()
+
+    def _watch(self) -> None:
+        # An idle connection has something to read when it is closed, and almost never otherwise.
+        assert self._connection is not None
+        self._descriptor = self._connection.fileno()
+        asyncio.get_running_loop().add_reader(self._descriptor, self._examine)
+
+    def _unwatch(self) -> None:
+        if self._descriptor is not None:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            self._descriptor = None
+
+    def _examine(self) -> None:
+        self._unwatch()
+        self._regaining = asyncio.get_running_loop().create_task(self._regain())
+        self._regaining.add_done_callback(_note_outcome)
+
+    async def _regain(self) -> None:
+        if not await asyncio.to_thread(self._is_connected):
+            await self._patiently(self._retake)
+        self._watch()
+        self._regaining = None
+
+    def _is_connected(self) -> bool:
+        assert self._connection is not None
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def _retake(self) -> bool:
+        """Whether the lock is ours again; a server that ends our old session slowly may need a moment."""
+        taken = self._try_lock()
+        if not self._is_ours():
+            raise FenceLost("another process has taken this flow run over, or its execution has ended")
+        if not taken:
+            raise StoreUnavailable("the lost lock is still held")
+        return True
+
+    async def _patiently(self, attempt: Callable[[], bool]) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_seconds
+        while True:
+            try:
+                return await asyncio.to_thread(attempt)
+            except StoreUnavailable:
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _try_lock(self) -> bool:
+        self._disconnect()
+        connection = self._database.dedicated_connection("knowledge fence")
+        try:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s::bigint)", (self._key,)).fetchone()
+        except psycopg.Error as error:
+            connection.close()
+            raise StoreUnavailable(f"the database did not answer: {error}") from error
+        if row is None or not row[0]:
+            connection.close()
+            return False
+        self._connection = connection
+        return True
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _note_outcome(task: "asyncio.Task[None]") -> None:
+    """A failure is told to whoever awaits `held`; if nobody does, it does not matter."""
+    if not task.cancelled():
+        task.exception()

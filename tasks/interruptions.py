@@ -1,0 +1,23 @@
+"""Which errors end a process without ending its run."""
+
+from typing import cast
+
+import httpx
+from prefect.exceptions import PrefectHTTPStatusError
+
+from knowledge.errors import FenceLost, ResultNotPersisted, StoreUnavailable
+
+_SERVER_ERRORS = 500
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether nothing is wrong with the run: the database or Prefect's API is away, or another process has the run.
+
+    Of several errors at once one such is enough.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        parts = cast(tuple[BaseException, ...], error.exceptions)  # pyright: ignore[reportUnknownMemberType]
+        return any(is_interruption(part) for part in parts)
+    if isinstance(error, PrefectHTTPStatusError):
+        return error.response.status_code >= _SERVER_ERRORS
+    return isinstance(error, FenceLost | StoreUnavailable | ResultNotPersisted | httpx.TransportError)

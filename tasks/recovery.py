@@ -1,0 +1,111 @@
+"""Recovery, decided: what is to be done about a run, from what its row, its fence and Prefect say.
+
+Level-triggered: only the present state counts, and it is looked at again and again. Nothing is done twice, nothing
+depends on an event that somebody saw, and two who decide at once decide alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum, auto
+
+from prefect.client.schemas.objects import State, StateType
+
+from knowledge.domain import ExecutionStatus
+
+# The worker has claimed the run and must start a process. Longer than that takes, and the worker has died in between.
+_START_SECONDS = 45.0
+_OVER = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED})
+
+
+class Action(StrEnum):
+    """What recovery does about a run."""
+
+    WAIT = auto()
+    """Nothing is wrong, or not for long enough."""
+    RESUME = auto()
+    """A process of it has died: have another one started, and count it."""
+    START = auto()
+    """No process of it came to be: have one started."""
+    GIVE_UP = auto()
+    """Its processes have died too often."""
+    CANCEL = auto()
+    """A user wants it cancelled, and nobody works on it any more."""
+    REPORT = auto()
+    """Its execution has ended: tell Prefect how."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A flow run as Prefect has it; `starts` are the times that it was set to Running."""
+
+    type: StateType
+    name: str
+    seconds_in_state: float
+    starts: int
+    is_resumable: bool
+    cancelled_by_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision needs.
+
+    `status` and `resumes` are the execution's; None for a run that has not opened one. `free_seconds` is for how
+    long the fence has been seen free without anything happening; None while a process holds it.
+    """
+
+    run: RunView
+    status: ExecutionStatus | None
+    resumes: int
+    free_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPolicy:
+    """The grace and the cap; see `RecoverySettings`."""
+
+    grace_seconds: float
+    max_resumes: int
+
+
+def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
+    """What to do about a run now."""
+    run, free = situation.run, situation.free_seconds
+    if free is None or run.type in {StateType.SCHEDULED, StateType.PAUSED}:
+        # Somebody works on it, or a worker or a user will take it up.
+        return Action.WAIT
+    if run.type is StateType.PENDING:
+        return Action.START if run.seconds_in_state > _START_SECONDS and free >= policy.grace_seconds else Action.WAIT
+    if situation.status is not None and situation.status.is_final:
+        return _report(run, free, policy)
+    if run.cancelled_by_user:
+        return Action.CANCEL
+    if situation.status is None and run.type in _OVER:
+        return Action.WAIT
+    if free < policy.grace_seconds:
+        return Action.WAIT
+    died = situation.resumes if situation.status is not None else run.starts - 1
+    return Action.RESUME if run.is_resumable and died < policy.max_resumes else Action.GIVE_UP
+
+
+def _report(run: RunView, free: float, policy: RecoveryPolicy) -> Action:
+    """A process that has closed its execution needs a moment to tell Prefect itself."""
+    return Action.WAIT if run.type in _OVER or free < policy.grace_seconds else Action.REPORT
+
+
+def is_cancelled_by_user(history: Sequence[State]) -> bool:
+    """Whether the states of a run, oldest first, say that a user has cancelled it since it was last scheduled.
+
+    A server or worker that is stopped calls what it ran cancelled too, but without `Cancelling` before. A run that
+    had not begun is cancelled at once.
+    """
+    if not history or history[-1].type not in {StateType.CANCELLING, StateType.CANCELLED}:
+        return False
+    before = StateType.SCHEDULED
+    for state in reversed(history):
+        if state.type is StateType.CANCELLING:
+            return True
+        if state.type is not StateType.CANCELLED:
+            before = state.type
+            break
+    return before in {StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED}
