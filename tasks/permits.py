@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from prefect.concurrency.asyncio import concurrency
 
 EMBEDDING_LIMIT = "embedding"
+# The shortest that Prefect allows: so long do the slots of a killed holder stay taken.
+_LEASE_SECONDS = 60.0
 
 
 class GlobalPermits:
@@ -21,5 +23,5 @@ class GlobalPermits:
         Raises:
             ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer.
         """
-        async with concurrency(self._limit, occupy=1, strict=True):
+        async with concurrency(self._limit, occupy=1, strict=True, lease_duration=_LEASE_SECONDS):
             yield
