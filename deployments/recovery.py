@@ -40,7 +40,8 @@ async def _look_again_and_again(settings: Settings) -> None:
             done = describe(await reconciler.reconcile())
             if done:
                 print(done, flush=True)
-            await asyncio.sleep(_LOOK_SECONDS)
+            due = reconciler.next_due_seconds
+            await asyncio.sleep(_LOOK_SECONDS if due is None else min(_LOOK_SECONDS, due))
 
 
 async def _recover_until_told() -> None:

@@ -17,9 +17,10 @@ from tables.ledger import Ledger
 from tables.session import Database
 
 _POLL_SECONDS = 0.25
-# How long something may not answer, and how long a flow run may have ended without its execution saying so.
+# How long something may not answer, and how long a flow run may have ended without its execution saying so:
+# recovery resumes it, or closes its execution, after its grace.
 _PATIENCE_SECONDS = 180.0
-_UNRECORDED_END_SECONDS = 60.0
+_UNRECOVERED_END_SECONDS = 300.0
 _UNOPENED_END_SECONDS = 5.0
 
 
@@ -91,13 +92,17 @@ async def _look(client: PrefectClient, database: Database, item: Watched) -> Non
 
 
 async def _look_for_unrecorded_end(client: PrefectClient, item: Watched) -> None:
-    """A flow run that Prefect ended and that nobody takes up again is over, whatever its row says."""
+    """A flow run that Prefect ended and that not even recovery takes up again is over, whatever its row says.
+
+    One that ended otherwise than by a crash before it opened an execution was refused or cancelled.
+    """
     run = await client.read_flow_run(UUID(str(item.submitted.flow_run_id)))
     if run.state is None or not run.state.is_final():
         item.ended_unrecorded = None
         return
     now = time.monotonic()
     item.ended_unrecorded = item.ended_unrecorded or now
-    patience = _UNOPENED_END_SECONDS if item.state is None else _UNRECORDED_END_SECONDS
+    is_recoverable = item.state is not None or run.state.is_crashed()
+    patience = _UNRECOVERED_END_SECONDS if is_recoverable else _UNOPENED_END_SECONDS
     if now - item.ended_unrecorded > patience:
         item.lost = f"the flow run ended as {run.state.name}: {run.state.message or 'no reason given'}"

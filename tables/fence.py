@@ -87,6 +87,11 @@ class Fence:
         if self._regaining is not None:
             await asyncio.shield(self._regaining)
 
+    @property
+    def is_regaining(self) -> bool:
+        """Whether the connection was found broken, and the lock is not held again."""
+        return self._regaining is not None
+
     async def release(self) -> None:
         """Gives the flow run up."""
         self._unwatch()
@@ -94,7 +99,7 @@ class Fence:
             self._regaining.cancel()
             with suppress(asyncio.CancelledError, FenceLost, StoreUnavailable):
                 await self._regaining
-        self._disconnect()
+        await asyncio.to_thread(self._disconnect)
 
     def _watch(self) -> None:
         # An idle connection has something to read when it is closed, and almost never otherwise.
@@ -130,6 +135,7 @@ class Fence:
         """Whether the lock is ours again; a server that ends our old session slowly may need a moment."""
         taken = self._try_lock()
         if not self._is_ours():
+            self._disconnect()
             raise FenceLost("another process has taken this flow run over, or its execution has ended")
         if not taken:
             raise StoreUnavailable("the lost lock is still held")
@@ -161,9 +167,12 @@ class Fence:
         return True
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Closes the connection; the lock is free when this returns, rather than a moment later."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock_all()")
+            connection.close()
 
 
 def _note_outcome(task: "asyncio.Task[None]") -> None:

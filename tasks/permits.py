@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from prefect.concurrency.asyncio import concurrency
 
 EMBEDDING_LIMIT = "embedding"
-# The shortest that Prefect allows: so long do the slots of a killed holder stay taken.
-_LEASE_SECONDS = 60.0
+# The least that Prefect allows, because a killed process's slots are missing for that long.
+_LEASE_SECONDS = 60
 
 
 class GlobalPermits:

@@ -89,6 +89,13 @@ class Reconciler:
                 done.append((run_id, await self._handle(run_id, situation)))
         return tuple(each for each in done if each[1] is not Action.WAIT)
 
+    @property
+    def next_due_seconds(self) -> float | None:
+        """In how many seconds the next grace ends; None if none runs."""
+        ends = [seen.since + self._policy.grace_seconds for seen in self._seen.values()]
+        due = [end - self._now() for end in ends]
+        return min((each for each in due if each > 0), default=None)
+
     async def _runs(self, executions: Iterable[ExecutionOverview]) -> dict[FlowRunId, FlowRun]:
         """The runs of unfinished executions, and those of our deployment that Prefect does not call over."""
         ids = [UUID(execution.flow_run_id) for execution in executions if execution.flow_run_id]

@@ -13,9 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from knowledge.domain import ExecutionStatus, WorkflowExecutionState
-from knowledge.ids import ExecutionId, OrganizationId
-from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, unfinished_executions
 from tests.running_stack import Ran, StackUnderTest
 from tests.sample import TEXT, knowing_model
