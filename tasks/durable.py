@@ -17,7 +17,6 @@ from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
 from tasks.activities import ActivityRecorder
-from tasks.answers import StoredAnswers
 from tasks.cache_keys import result_key
 from tasks.results import ResultStorage
 
@@ -39,7 +38,7 @@ def durable(
     Retryable errors are tried again by the policy, permanent ones never; attempts that failed before the process
     was last killed count. An answer is stored, verified, before its task completes; a call whose answer is stored
     already is not made again, by whichever run it was made. `storage` must be a saved block. `fence` is awaited
-    before an answer is asked for, and before it is stored.
+    before an answer is asked for.
     """
     return stages.run_by(_DurableRunner(organization_id, storage, recorder, policy, fence or _unfenced))
 
@@ -70,7 +69,6 @@ class _DurableRunner:
     ) -> None:
         self._organization_id = organization_id
         self._storage = storage
-        self._answers = StoredAnswers(storage.database, organization_id)
         self._recorder = recorder
         self._policy = policy
         self._fence = fence
@@ -97,11 +95,9 @@ class _DurableRunner:
     async def _stored(self, call: StageCall[Result], key: str) -> StageAnswer[Result] | None:
         """The answer if it is stored: without a task run, which takes ten times as long as the reading."""
         try:
-            content = await self._answers.read(key)
-        except StoreUnavailable:
+            content = await self._storage.aread_path(key)
+        except (NotFound, StoreUnavailable):
             # The task looks again, and is tried again.
-            return None
-        if content is None:
             return None
         payload: str = ResultRecord[str].deserialize(content).result
         value = _adapter(call.result_type).validate_json(payload)
@@ -160,7 +156,7 @@ class _DurableRunner:
             return stored
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
-        await self._fence()
+        # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.
         await self._storage.awrite_path(item.key, record.serialize())
         return payload
 
