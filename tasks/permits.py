@@ -1,13 +1,20 @@
 """Permits under the authority of a Prefect global concurrency limit, for all processes and machines."""
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from prefect.concurrency.asyncio import concurrency
+import httpx
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 
 EMBEDDING_LIMIT = "embedding"
 # The least that Prefect allows, because a killed process's slots are missing for that long.
 _LEASE_SECONDS = 60
+_PATIENCE_SECONDS = 120.0
+_PAUSE_SECONDS = 0.5
+_SERVER_ERRORS = 500
+_logger = logging.getLogger(__name__)
 
 
 class GlobalPermits:
@@ -18,10 +25,49 @@ class GlobalPermits:
 
     @asynccontextmanager
     async def permit(self) -> AsyncGenerator[None]:
-        """Holds one slot of the limit for the duration of the block.
+        """Holds one slot of the limit for the duration of the block; waits for a server that is away.
 
         Raises:
-            ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer.
+            ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer for minutes.
         """
-        async with concurrency(self._limit, occupy=1, strict=True, lease_duration=_LEASE_SECONDS):
+        slot = await self._acquire()
+        try:
             yield
+        finally:
+            try:
+                await slot.aclose()
+            except httpx.HTTPError as error:
+                # The answer is paid for and goes on; the slot comes back when its lease ends.
+                _logger.warning("a slot of %r could not be given back now: %s", self._limit, error)
+
+    async def _acquire(self) -> AsyncExitStack:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        while True:
+            slot = AsyncExitStack()
+            try:
+                await slot.enter_async_context(self._slot())
+            except ConcurrencySlotAcquisitionError as error:
+                if not _is_away(error.__cause__) or asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return slot
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[None]:
+        # A server that is away when a lease should be renewed must not break off a call that is paid for.
+        async with concurrency(
+            self._limit,
+            occupy=1,
+            strict=True,
+            lease_duration=_LEASE_SECONDS,
+            raise_on_lease_renewal_failure=False,
+        ):
+            yield
+
+
+def _is_away(cause: BaseException | None) -> bool:
+    """Whether the server could not be reached, or could not do its work."""
+    if isinstance(cause, httpx.HTTPStatusError):
+        return cause.response.status_code >= _SERVER_ERRORS
+    return isinstance(cause, httpx.TransportError)

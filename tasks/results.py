@@ -18,8 +18,8 @@ from tasks.batches import Batches
 from tasks.cache_keys import organization_of
 
 RESULTS_BLOCK = "knowledge-results"
-_WRITE_PATIENCE_SECONDS = 60.0
-_WRITE_PAUSE_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 1.0
 
 
 class ResultStorage(WritableFileSystem):
@@ -80,25 +80,33 @@ class ResultStorage(WritableFileSystem):
             self._written.add(path)
 
     async def aread_path(self, path: str) -> bytes:
-        """As `read_path`, off the event loop, and in one query with others that look now."""
-        content = await self._reads.call(path, None)
-        if content is None:
-            raise NotFound("stored result", path)
-        return content
+        """As `read_path`, off the event loop, in one query with others that look now, and as patient as a write."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                content = await self._reads.call(path, None)
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                if content is None:
+                    raise NotFound("stored result", path)
+                return content
 
     async def awrite_path(self, path: str, content: bytes) -> None:
         """As `write_path`, off the event loop, and waiting up to a minute for a database that does not answer.
 
         Answers that arrive together share a transaction: the time in which a kill costs an answered call is short.
         """
-        deadline = time.monotonic() + _WRITE_PATIENCE_SECONDS
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while path not in self._written:
             error = await self._writes.call(path, content)
             if error is None:
                 return
             if time.monotonic() > deadline:
                 raise error
-            await asyncio.sleep(_WRITE_PAUSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
         found: dict[str, bytes | None] = dict.fromkeys(wanted)
