@@ -2,20 +2,24 @@
 
 import asyncio
 import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, cast
 
 from prefect.filesystems import WritableFileSystem
 from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import PrivateAttr
 
-from knowledge.errors import NotFound, ResultNotPersisted, StoreUnavailable
+from knowledge.errors import KnowledgeError, NotFound, ResultNotPersisted, StoreUnavailable
+from knowledge.ids import OrganizationId
 from tables.results import ResultStore
 from tables.session import Database
+from tasks.batches import Batches
 from tasks.cache_keys import organization_of
 
 RESULTS_BLOCK = "knowledge-results"
-_WRITE_PATIENCE_SECONDS = 60.0
-_WRITE_PAUSE_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 1.0
 
 
 class ResultStorage(WritableFileSystem):
@@ -33,6 +37,14 @@ class ResultStorage(WritableFileSystem):
 
     _database: Database | None = PrivateAttr(default=None)
     _written: set[str] = PrivateAttr(default_factory=lambda: set[str]())
+    _reads: Batches[None, bytes | None] = PrivateAttr()
+    _writes: Batches[bytes, KnowledgeError | None] = PrivateAttr()
+
+    def model_post_init(self, context: object, /) -> None:
+        """Lets calls of an event loop share queries."""
+        super().model_post_init(context)
+        self._reads = Batches(self._read_many)
+        self._writes = Batches(self._write_many)
 
     @property
     def database(self) -> Database:
@@ -68,19 +80,58 @@ class ResultStorage(WritableFileSystem):
             self._written.add(path)
 
     async def aread_path(self, path: str) -> bytes:
-        """As `read_path`, off the event loop."""
-        return await asyncio.to_thread(self.read_path, path)
-
-    async def awrite_path(self, path: str, content: bytes) -> None:
-        """As `write_path`, off the event loop, and waiting up to a minute for a database that does not answer."""
-        deadline = time.monotonic() + _WRITE_PATIENCE_SECONDS
+        """As `read_path`, off the event loop, in one query with others that look now, and as patient as a write."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                return await asyncio.to_thread(self.write_path, path, content)
-            except (StoreUnavailable, ResultNotPersisted):
+                content = await self._reads.call(path, None)
+            except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise
-                await asyncio.sleep(_WRITE_PAUSE_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                if content is None:
+                    raise NotFound("stored result", path)
+                return content
+
+    async def awrite_path(self, path: str, content: bytes) -> None:
+        """As `write_path`, off the event loop, and waiting up to a minute for a database that does not answer.
+
+        Answers that arrive together share a transaction: the time in which a kill costs an answered call is short.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while path not in self._written:
+            error = await self._writes.call(path, content)
+            if error is None:
+                return
+            if time.monotonic() > deadline:
+                raise error
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
+        found: dict[str, bytes | None] = dict.fromkeys(wanted)
+        for organization_id, paths in _by_organization(wanted).items():
+            found |= ResultStore(self.database).read_many(organization_id, paths)
+        return found
+
+    def _write_many(self, contents: Mapping[str, bytes]) -> dict[str, KnowledgeError | None]:
+        """What went wrong with each; where a whole transaction fails, one may have spoilt it for the others."""
+        try:
+            for organization_id, paths in _by_organization(contents).items():
+                ResultStore(self.database).write_many(organization_id, {path: contents[path] for path in paths})
+        except (StoreUnavailable, ResultNotPersisted) as error:
+            if len(contents) == 1:
+                return dict.fromkeys(contents, error)
+            return {path: self._write_many({path: content})[path] for path, content in contents.items()}
+        self._written.update(contents)
+        return dict.fromkeys(contents)
+
+
+def _by_organization(paths: Iterable[str]) -> dict[OrganizationId, list[str]]:
+    found: defaultdict[OrganizationId, list[str]] = defaultdict(list)
+    for path in paths:
+        found[organization_of(path)].append(path)
+    return found
 
 
 # The connector declares every engine option to be a dict.

@@ -67,3 +67,12 @@ def test_a_result_that_reaches_no_database_is_reported(organization_id: Organiza
         results.write(organization_id, "key", b"answer")
     with pytest.raises(StoreUnavailable):
         results.read(organization_id, "key")
+
+
+def test_many_results_are_stored_and_read_at_once(database: Database, organization_id: OrganizationId) -> None:
+    """A resumed run reads a thousand answers; what is not stored is left out."""
+    results = ResultStore(database)
+    results.write_many(organization_id, {"one": b"1", "two": b"2"})
+    results.write_many(organization_id, {"two": b"zwei", "three": b"3"})
+    found = results.read_many(organization_id, ["one", "two", "three", "four"])
+    assert found == {"one": b"1", "two": b"zwei", "three": b"3"}

@@ -149,8 +149,8 @@ async def test_a_permanent_error_is_not_tried_again(bench: Bench, error: Excepti
 
 async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect would call it completed; the next run would pay again. The answer in hand is not asked for again."""
-    monkeypatch.setattr(results, "_WRITE_PATIENCE_SECONDS", -1.0)
-    monkeypatch.setattr(ResultStore, "write", _raising(ResultNotPersisted("the disk is full")))
+    monkeypatch.setattr(results, "_PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(ResultStore, "write_many", _raising(ResultNotPersisted("the disk is full")))
     model = ScriptedModel()
     with pytest.raises(ResultNotPersisted):
         await bench.ask(model)
@@ -159,8 +159,8 @@ async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monke
 
 async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database restart during the write costs a wait, not a call."""
-    monkeypatch.setattr(results, "_WRITE_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(ResultStore, "write", _raising(StoreUnavailable("gone"), 3, ResultStore.write))
+    monkeypatch.setattr(results, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(ResultStore, "write_many", _raising(StoreUnavailable("gone"), 3, ResultStore.write_many))
     model = ScriptedModel()
     assert await bench.ask(model) == (FOUND, False)
     assert await bench.ask(model) == (FOUND, True)
@@ -169,9 +169,10 @@ async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypa
 
 async def test_a_look_up_that_fails_is_not_taken_for_a_miss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect takes it for one, and would pay for an answer that is stored."""
+    monkeypatch.setattr(results, "_PATIENCE_SECONDS", -1.0)
     model = ScriptedModel()
     await bench.ask(model)
-    monkeypatch.setattr(ResultStore, "read", _raising(StoreUnavailable("gone"), 3, ResultStore.read))
+    monkeypatch.setattr(ResultStore, "read_many", _raising(StoreUnavailable("gone"), 3, ResultStore.read_many))
     assert (await bench.ask(model))[0] == FOUND
     assert model.asked == 1
 

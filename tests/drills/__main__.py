@@ -1,0 +1,99 @@
+"""Drills: kill the system at a chosen moment and hold what comes out against an undisturbed run.
+
+From the project's root, each command on a stack and a model endpoint of its own, which it stops again:
+
+    python -m tests.drills kill --victim flow|worker|server|postgres|stack --moment MOMENT --runs N --seed S --json
+    python -m tests.drills replay --calls 1000 --json
+
+`kill` submits a document of many chunks, waits for the moment (a stage, or `random`: a seeded number of model calls
+later), sends SIGKILL, waits for the end, and looks at the endpoint's log, the tables and Prefect. The victim `stack`
+is everything at once, after which `knowledge up` is started again. Its last line is
+
+    {"victim","moment","runs","seed","killed","paid_again","in_flight_at_kill","graphs_differ","spurious_rows",
+     "not_completed","median_seconds_to_next_call","median_seconds_to_end","rows":[…]}
+
+and it exits with 1 unless `paid_again`, `graphs_differ`, `spurious_rows` and `not_completed` are all 0. An answer
+counts as paid when the process read it: one that it died without reading was in flight. `replay` measures how long a
+new flow process takes to its first new call when so many calls have been answered before. How it goes is told on
+stderr.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.drills.kill import KillPlan, Victim, run_kills
+from tests.drills.moments import Moment
+from tests.drills.replay import GOAL_SECONDS, measure_replay
+from tests.drills.report import is_flawless, summary_of
+
+
+def main() -> int:
+    """Run the drill that the command line names; the exit code."""
+    arguments = _parser().parse_args()
+    # Told to stop, we stop what we started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    return int(arguments.drill(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.drills", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    drills = parser.add_subparsers(required=True)
+    kills = drills.add_parser("kill", help="kill a part in the middle of runs")
+    kills.set_defaults(drill=_kill)
+    kills.add_argument("--victim", type=Victim, choices=list(Victim), required=True)
+    kills.add_argument("--moment", type=Moment, choices=list(Moment), default=Moment.RANDOM)
+    kills.add_argument("--runs", type=int, default=1)
+    kills.add_argument("--seed", type=int, default=1)
+    kills.add_argument("--chunks", type=int, default=16, help="four model calls each")
+    kills.add_argument("--latency", type=float, default=0.5, help="seconds that the endpoint takes for an answer")
+    kills.add_argument("--json", action="store_true", help="end with one JSON object")
+    replays = drills.add_parser("replay", help="time a flow process to its first new call")
+    replays.set_defaults(drill=_replay)
+    replays.add_argument("--calls", type=int, default=1000, help="model calls answered before")
+    replays.add_argument("--json", action="store_true", help="end with one JSON object")
+    return parser
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    replay = measure_replay(arguments.calls, _log_file(), _teller())
+    found = {
+        **asdict(replay),
+        "milliseconds_per_answered_call": replay.milliseconds_per_answered_call,
+        "goal_seconds": GOAL_SECONDS,
+    }
+    print(json.dumps(found) if arguments.json else "\n".join(f"{name:34}{value:>10}" for name, value in found.items()))
+    return 0 if replay.seconds_to_first_new_call <= GOAL_SECONDS and not replay.paid_again else 1
+
+
+def _kill(arguments: argparse.Namespace) -> int:
+    plan = KillPlan(
+        arguments.victim, arguments.moment, arguments.runs, arguments.seed, arguments.chunks, arguments.latency
+    )
+    rows = list(run_kills(plan, _log_file(), _teller()))
+    summary = summary_of(plan.victim, plan.moment, plan.seed, rows)
+    if arguments.json:
+        print(json.dumps(summary))
+    return 0 if is_flawless(summary) else 1
+
+
+def _teller() -> Callable[[str], None]:
+    """Tells a person on stderr how it goes, with the seconds since now."""
+    started = time.monotonic()
+    return lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr, flush=True)
+
+
+def _log_file() -> Path:
+    return Path(tempfile.mkdtemp(prefix="kdrill-calls-", dir="/tmp")) / "calls.jsonl"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
