@@ -50,7 +50,8 @@ class Ledger:
     ) -> WorkflowExecutionState:
         """The running execution of this flow run: a new one, or the one that it had.
 
-        One that another process had started counts a resume; an earlier end or error of it is forgotten.
+        One that another process had started counts a resume, unless it waited for its review; an earlier end or
+        error of it is forgotten.
         """
         run = WorkflowExecution
         row = insert(run).values(
@@ -61,7 +62,8 @@ class Ledger:
             host=host,
             started_at=func.now(),
         )
-        taken_over = run.started_at.is_not(None) & or_(
+        was_under_way = run.started_at.is_not(None) & (run.status != ExecutionStatus.WAITING)
+        taken_over = was_under_way & or_(
             run.pid.is_distinct_from(row.excluded.pid), run.host.is_distinct_from(row.excluded.host)
         )
         upsert = row.on_conflict_do_update(

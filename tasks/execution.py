@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ from knowledge.domain import (
     Stage,
     WorkflowExecutionState,
 )
-from knowledge.errors import KnowledgeError
+from knowledge.errors import ExecutionCancelled, KnowledgeError
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import Settings
@@ -29,11 +30,14 @@ from resilience.retry import RetryPolicy
 from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.session import Database
+from tables.signals import Signals
 from tasks.activities import ActivityRecorder
 from tasks.durable import durable, is_worth_retrying
 from tasks.inputs import Inputs, StoredOntology
 from tasks.permits import GlobalPermits
 from tasks.results import RESULTS_BLOCK, ResultStorage
+from tasks.review import Review
+from tasks.signals import SignalWatcher, gated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,12 @@ class ExtractionRequest:
     document: str
     ontology: str
     options: ExtractionOptions
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A completed execution, with what it read and found."""
+    """A completed execution, or one held for review, with what it read and found."""
 
     execution_id: ExecutionId
     document: Document
@@ -57,17 +62,32 @@ class Extracted:
     statistics: ExecutionStatistics
 
 
-async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings) -> Extracted:
+Present = Callable[[Extracted], Awaitable[str]]
+
+
+async def execute(
+    request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings, present: Present
+) -> Extracted:
     """Extracts and publishes a graph as the execution of this flow run; its row is closed either way.
 
+    `present` shows a graph that is held for review, and returns what the reviewer's form is to say (markdown).
+
     Raises:
+        ExecutionCancelled: a signal or a reviewer ended the run.
         KnowledgeError: the run failed; the execution row says why.
+        Pause: the run is held for review, as a suspended flow run.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
     run = _Execution(request, settings, storage)
     state = await asyncio.to_thread(run.open, flow_run_id)
+    signals = Signals(storage.database, request.organization_id)
     try:
-        return await run.extract(state)
+        async with SignalWatcher(signals, state.id) as watcher:
+            review = Review(signals, state.id, flow_run_id) if request.review else None
+            return await run.extract(state, watcher, review, present)
+    except ExecutionCancelled as stop:
+        await asyncio.to_thread(signals.cancel, state.id, stop.message)
+        raise
     except Exception as error:
         message = error.message if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
         await run.close(state.id, ExecutionStatus.FAILED, message, ExecutionStatistics())
@@ -87,6 +107,7 @@ class _Execution:
             "document": request.document,
             "ontology": request.ontology,
             "options": request.options.model_dump(mode="json"),
+            "review": request.review,
         }
         return self._ledger.open_execution(
             flow_run_id,
@@ -101,7 +122,9 @@ class _Execution:
     ) -> None:
         await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
 
-    async def extract(self, state: WorkflowExecutionState) -> Extracted:
+    async def extract(
+        self, state: WorkflowExecutionState, watcher: SignalWatcher, review: Review | None, present: Present
+    ) -> Extracted:
         request, settings = self._request, self._settings
         inputs = Inputs(self._storage.database, request.organization_id, settings.documents)
         document = await inputs.document(request.document)
@@ -113,10 +136,15 @@ class _Execution:
             ActivityRecorder(self._ledger, state.id) as recorder,
         ):
             durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy)
-            pipeline = ExtractionPipeline(durable_stages, recorder.observe)
+            pipeline = ExtractionPipeline(gated(durable_stages, watcher), recorder.observe)
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
+            await watcher.let_finish()
+            if review is not None and not await review.is_approved():
+                await recorder.flush()
+                found = Extracted(state.id, document, ontology, result, await self._statistics(state, result))
+                await review.hold(await present(found))
             await self._publish(recorder, result.graph, state.id)
         statistics = await self._statistics(state, result)
         await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
