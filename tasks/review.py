@@ -71,7 +71,7 @@ class Review:
         """
         asked = Suspended(pause_key=f"{_KEY}-{uuid4().hex}", message="Waiting for a review: approve or reject")
         keyset = keyset_from_paused_state(asked)
-        asked.state_details.run_input_keyset = dict[str, str](keyset)
+        asked.state_details.run_input_keyset = {str(part): key for part, key in keyset.items()}
         async with get_client() as client:
             # The form first: once suspended, whatever dies, the run can be decided.
             form = ReviewDecision.with_initial_data(description=description)
