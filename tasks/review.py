@@ -33,7 +33,7 @@ class ReviewDecision(RunInput):
     """The form that decides a review."""
 
     decision: Literal["approve", "reject"] = Field(
-        title="Decision", description="approve publishes the graph; reject ends the run and publishes nothing."
+        title="Decision", description="Approve publishes the graph; reject ends the run and publishes nothing."
     )
     comment: str = Field(default="", max_length=2000, title="Comment", description="Why; it is kept with the run.")
 
