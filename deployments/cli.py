@@ -128,9 +128,12 @@ def run(
     out: Out = None,
     as_json: AsJson = False,
     keep: Keep = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="Hold each run before it publishes, until it is approved or rejected.")
+    ] = False,
 ) -> None:
     """Extract documents into graphs: submits `extraction/default` for each, watches, and writes the files."""
-    _run(documents, ontology, organization, out, as_json=as_json, keep=keep)
+    _run(documents, ontology, organization, out, as_json=as_json, keep=keep, review=review)
 
 
 @app.command()
@@ -142,14 +145,21 @@ def demo(organization: Organization = "default", out: Out = None, as_json: AsJso
 
 
 def _run(
-    documents: list[Path], ontology: Path, organization: str, out: Path | None, *, as_json: bool, keep: bool
+    documents: list[Path],
+    ontology: Path,
+    organization: str,
+    out: Path | None,
+    *,
+    as_json: bool,
+    keep: bool,
+    review: bool = False,
 ) -> None:
     from deployments.display import print_report, progress_display
     from deployments.run import run_documents
     from deployments.submission import RunRequest
     from knowledge.pipeline import ExtractionOptions
 
-    request = RunRequest(tuple(documents), ontology, organization, ExtractionOptions())
+    request = RunRequest(tuple(documents), ontology, organization, ExtractionOptions(), review)
     with progress_display() as show:
         finished = run_documents(load_settings(), request, out, keep=keep, tell=report, show=show)
     if as_json:
@@ -183,6 +193,45 @@ def export(
     chosen = None if execution is None else ExecutionId(execution)
     for piece in export_graph(load_settings(), OrganizationId(organization), chosen, output_format.value):
         sys.stdout.buffer.write(piece)
+
+
+Execution = Annotated[str, typer.Argument(help="An execution's id (exe_…).", show_default=False)]
+
+
+@app.command()
+def signal(
+    execution: Execution,
+    name: Annotated[str, typer.Argument(help="cancel, pause, resume, approve or reject.", show_default=False)],
+    payload: Annotated[
+        str, typer.Argument(metavar="[JSON]", help='An object, such as {"reason": "…"}.', show_default=False)
+    ] = "",
+    organization: Organization = "default",
+) -> None:
+    """Tell an execution something: recorded for good, and acted on once, whatever dies in between."""
+    from deployments.signalling import send_signal
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    sent = send_signal(load_settings(), OrganizationId(organization), ExecutionId(execution), name, payload)
+    print(f"signal {sent.signal.number} to {execution}: {name}, recorded as {sent.signal.id}; {sent.effect}")
+
+
+@app.command()
+def progress(
+    execution: Execution,
+    organization: Organization = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Show how far an execution is, stage by stage, and what it was told."""
+    from deployments.progress import execution_progress
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    found = execution_progress(load_settings(), OrganizationId(organization), ExecutionId(execution))
+    if as_json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+        return
+    console = Console()
+    for line in found.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ from rich.table import Table
 from deployments.delivery import Delivered
 from deployments.run import RunReport
 from deployments.watching import Watched
+from knowledge.domain import ExecutionStatus
 from knowledge.exports import GraphExport
 
 _SHOWN_FACTS = 8
+_DEFAULT_ORGANIZATION = "default"
 
 Show = Callable[[Sequence[Watched]], None]
 
@@ -43,7 +45,16 @@ def _stage_of(item: Watched) -> str:
         return "failed" if item.lost else "waiting"
     if item.is_over:
         return item.state.status.value if item.lost is None else "failed"
-    return item.state.stage.value if item.state.stage else item.state.status.value
+    if item.state.status is ExecutionStatus.WAITING:
+        whose = (
+            ""
+            if item.state.organization_id == _DEFAULT_ORGANIZATION
+            else f" --organization {item.state.organization_id}"
+        )
+        return f"waiting for review: knowledge signal {item.state.id} approve|reject{whose}"
+    if item.state.status is ExecutionStatus.PAUSED or item.state.stage is None:
+        return item.state.status.value
+    return item.state.stage.value
 
 
 class _BarDisplay:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from deployments.stack import running_stack
+from deployments.database import open_database
 from knowledge.domain import ExecutionStatus
-from knowledge.errors import ConfigurationError, NotFound
+from knowledge.errors import NotFound
 from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
 from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
 from knowledge.ontology import load_ontology
@@ -12,7 +12,7 @@ from knowledge.settings import Settings
 from tables.documents import load_document, load_ontology_source
 from tables.graph_store import latest_extractions, load_graph
 from tables.ledger import Ledger
-from tables.session import Database, create_database
+from tables.session import Database
 
 
 def export_graph(
@@ -24,24 +24,12 @@ def export_graph(
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
         NotFound: the organisation has no such execution, or nothing was extracted.
     """
-    database = _database(settings)
-    try:
+    with open_database(settings) as database:
         exports = list(_exports(database, organization_id, execution_id))
-    finally:
-        database.close()
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
         yield export_rdf(exports, RdfFormat(format_name))
-
-
-def _database(settings: Settings) -> Database:
-    stack = running_stack(settings)
-    if stack is not None:
-        return create_database(stack.database_url)
-    if settings.database_url is not None:
-        return create_database(settings.database_url.get_secret_value())
-    raise ConfigurationError("no stack is running: start one with `knowledge up`, or set KNOWLEDGE_DATABASE_URL")
 
 
 def _exports(

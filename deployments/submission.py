@@ -28,6 +28,7 @@ class RunRequest:
     ontology: Path
     organization: str
     options: ExtractionOptions
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Submitter:
                 "ontology": ontology.id,
                 "organization": document.organization_id,
                 "options": request.options.model_dump(mode="json"),
+                "review": request.review,
             },
             tags=[document.organization_id],
         )

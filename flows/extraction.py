@@ -3,15 +3,18 @@
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 from pydantic import Field
 
 from knowledge.documents import document_name
+from knowledge.errors import ExecutionCancelled
 from knowledge.ids import DocumentId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions
 from knowledge.settings import Settings
 from tasks.execution import ExtractionRequest, execute
-from tasks.summary import publish_summary, summary_of
+from tasks.summary import present_for_review, publish_summary, summary_of
 
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 
@@ -29,7 +32,8 @@ async def extraction(
     ontology: Annotated[str, Field(min_length=1, max_length=2000)],
     organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default",
     options: ExtractionOptions = ExtractionOptions(),  # noqa: B008 -- frozen
-) -> dict[str, Any]:
+    review: bool = False,
+) -> dict[str, Any] | State:
     """Turns a document into an ontology-typed knowledge graph with evidence for every fact.
 
     The graph is published to PostgreSQL. Model answers are kept by content: a run that is started again, or a
@@ -40,10 +44,14 @@ async def extraction(
         ontology: A stored ontology's id (ont_…), or a path or URL of an OWL or RDFS file.
         organization: Whose document it is, and whose graph it becomes: a slug such as `acme`.
         options: How the document is read; the defaults suit most.
+        review: Hold the run before it publishes, until somebody approves or rejects what it found.
     """
     logger = get_run_logger()
-    request = ExtractionRequest(OrganizationId(organization), document, ontology, options)
-    extracted = await execute(request, FlowRunId(str(flow_run.get_id())), Settings())
+    request = ExtractionRequest(OrganizationId(organization), document, ontology, options, review)
+    try:
+        extracted = await execute(request, FlowRunId(str(flow_run.get_id())), Settings(), present_for_review)
+    except ExecutionCancelled as stop:
+        return Cancelled(message=stop.message)
     await publish_summary(extracted)
     logger.info("%s", summary_of(extracted))
     return {"execution_id": extracted.execution_id}

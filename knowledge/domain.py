@@ -192,10 +192,15 @@ class Stage(StrEnum):
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution stands."""
+    """Where an execution stands.
+
+    A `paused` one has a process that begins nothing; a `waiting` one has none until somebody decides its review.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
+    WAITING = "waiting"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"

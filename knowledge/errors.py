@@ -67,6 +67,10 @@ class LocationRefused(InputRefused):
         self.location = location
 
 
+class SignalRefused(InputRefused):
+    """A signal that does not exist, or that can change nothing about its execution."""
+
+
 class NotFound(KnowledgeError):
     """Something asked for by id that this organisation does not have."""
 
@@ -138,3 +142,7 @@ class FenceLost(KnowledgeError):
 
 class ExecutionFailed(KnowledgeError):
     """A run ended without completing; `message` is the reason its execution row carries."""
+
+
+class ExecutionCancelled(KnowledgeError):
+    """A run was told to stop; `message` is the reason its execution row carries."""

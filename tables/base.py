@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from knowledge import ids
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
+from knowledge.signals import SignalName
 
 SCHEMA = "knowledge"
 ACTOR = "coalesce(nullif(current_setting('app.actor', true), ''), session_user)"
@@ -39,6 +40,23 @@ class IdType(TypeDecorator[ids.Id]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> ids.Id | None:
         return None if value is None else self.kind(value)
+
+
+class NameType(TypeDecorator[StrEnum]):
+    """Text in the database, a member of an enumeration outside of it."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, enum_class: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum_class = enum_class
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.enum_class(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.enum_class(value)
 
 
 class VectorType(TypeDecorator[tuple[float, ...]]):
@@ -102,6 +120,7 @@ class OrgTable(DeclarativeBase):
     type_annotation_map: ClassVar[dict[object, object]] = {
         **{kind: IdType(kind) for kind in _ID_KINDS},
         **{kind: _enum(kind) for kind in (Stage, ExecutionStatus, ActivityStatus)},
+        SignalName: NameType(SignalName),
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),

@@ -15,6 +15,7 @@ from knowledge.ids import (
     OntologyId,
     SignalId,
 )
+from knowledge.signals import SignalName
 from tables.base import OrgTable, within_organization
 
 
@@ -108,7 +109,7 @@ class WorkflowSignal(OrgTable):
     id: Mapped[SignalId] = mapped_column(primary_key=True)
     execution_id: Mapped[ExecutionId]
     number: Mapped[int]
-    name: Mapped[str]
+    name: Mapped[SignalName]
     payload: Mapped[dict[str, object]] = mapped_column(server_default="{}")
     sent_at: Mapped[datetime]
     sent_by: Mapped[str]

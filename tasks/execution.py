@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -23,8 +24,9 @@ from knowledge.domain import (
     Stage,
     WorkflowExecutionState,
 )
-from knowledge.errors import FenceLost, KnowledgeError
+from knowledge.errors import ExecutionCancelled, FenceLost, KnowledgeError
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
+from knowledge.models.journal import AnswerJournal
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import Settings
 from knowledge.stages.stages import Stages
@@ -33,12 +35,16 @@ from tables.fence import Fence
 from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.session import Database
+from tables.signals import Signals
 from tasks.activities import ActivityRecorder
 from tasks.durable import durable, is_worth_retrying
 from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
+from tasks.keepsakes import Keepsakes
 from tasks.permits import open_permits
 from tasks.results import RESULTS_BLOCK, ResultStorage
+from tasks.review import Review
+from tasks.signals import SignalWatcher, gated
 
 _logger = logging.getLogger(__name__)
 
@@ -51,11 +57,12 @@ class ExtractionRequest:
     document: str
     ontology: str
     options: ExtractionOptions
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A completed execution, with what it read and found."""
+    """A completed execution, or one held for review, with what it read and found."""
 
     execution_id: ExecutionId
     document: Document
@@ -64,23 +71,31 @@ class Extracted:
     statistics: ExecutionStatistics
 
 
-async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings) -> Extracted:
+Present = Callable[[Extracted], Awaitable[str]]
+
+
+async def execute(
+    request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings, present: Present
+) -> Extracted:
     """Extracts and publishes a graph as the execution of this flow run; its row is closed when it has come to an end.
 
     It has not when this process is not, or is no more, the one that works on the flow run, when it is told to
     stop, or when the database or Prefect's API is away: then the row and Prefect's run stay as they are, for
-    recovery to take up.
+    recovery to take up. `present` shows a graph that is held for review, and returns what the reviewer's form is
+    to say (markdown).
 
     Raises:
+        ExecutionCancelled: a signal or a reviewer ended the run.
         KnowledgeError: the run failed; the execution row says why.
         Abort: it has not come to an end; Prefect's engine leaves the flow run alone and ends the process.
+        Pause: the run is held for review, as a suspended flow run.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
     fence = Fence(storage.database, flow_run_id)
     try:
         if not await fence.take():
             raise FenceLost("another live process works on this flow run")
-        return await _Execution(request, settings, storage, fence).run(flow_run_id)
+        return await _Execution(request, settings, storage, fence, flow_run_id).run(present)
     except Exception as error:
         if is_interruption(error):
             _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, error)
@@ -91,18 +106,35 @@ async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: 
 
 
 class _Execution:
-    def __init__(self, request: ExtractionRequest, settings: Settings, storage: ResultStorage, fence: Fence) -> None:
+    def __init__(
+        self,
+        request: ExtractionRequest,
+        settings: Settings,
+        storage: ResultStorage,
+        fence: Fence,
+        flow_run_id: FlowRunId,
+    ) -> None:
         self._request = request
         self._settings = settings
         self._storage = storage
         self._fence = fence
+        self._flow_run_id = flow_run_id
         self._ledger = Ledger(storage.database, request.organization_id)
+        self._keepsakes = Keepsakes.of(settings, request.organization_id, flow_run_id)
 
-    async def run(self, flow_run_id: FlowRunId) -> Extracted:
-        state = await asyncio.to_thread(self.open, flow_run_id)
+    async def run(self, present: Present) -> Extracted:
+        state = await asyncio.to_thread(self.open, self._flow_run_id)
         self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder))
+        signals = Signals(self._storage.database, self._request.organization_id)
         try:
-            return await self.extract(state)
+            async with SignalWatcher(signals, state.id) as watcher:
+                review = Review(signals, state.id, self._flow_run_id) if self._request.review else None
+                return await self.extract(state, watcher, review, present)
+        except ExecutionCancelled as stop:
+            await self._fence.held()
+            await asyncio.to_thread(signals.cancel, state.id, stop.message)
+            self._keepsakes.remove()
+            raise
         except Exception as error:
             if is_interruption(error):
                 raise
@@ -117,6 +149,7 @@ class _Execution:
             "document": request.document,
             "ontology": request.ontology,
             "options": request.options.model_dump(mode="json"),
+            "review": request.review,
         }
         return self._ledger.open_execution(
             flow_run_id,
@@ -132,24 +165,43 @@ class _Execution:
     ) -> None:
         await self._fence.held()
         await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
+        self._keepsakes.remove()
 
-    async def extract(self, state: WorkflowExecutionState) -> Extracted:
+    async def _open_stages(self, opened: AsyncExitStack) -> Stages:
+        """The stages with this run's models. Embedded ones work in this process: no permits to share, nothing to lose."""
+        settings = self._settings
+        permits = journal = None
+        if settings.embedding.is_configured:
+            permits = await opened.enter_async_context(open_permits(leases_file=self._keepsakes.leases))
+        if settings.chat.is_configured or settings.embedding.is_configured:
+            journal = opened.enter_context(AnswerJournal(self._keepsakes.answers))
+        return await opened.enter_async_context(open_stages(settings, permits, journal))
+
+    async def extract(
+        self, state: WorkflowExecutionState, watcher: SignalWatcher, review: Review | None, present: Present
+    ) -> Extracted:
         request, settings = self._request, self._settings
         inputs = Inputs(self._storage.database, request.organization_id, settings.documents)
         document = await inputs.document(request.document)
         ontology = await inputs.ontology(request.ontology)
         policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
-        async with (
-            # The embedded model works in this process: there is nothing to share with others.
-            open_permits() if settings.embedding.is_configured else nullcontext() as permits,
-            open_stages(settings, permits) as stages,
-            ActivityRecorder(self._ledger, state.id, fence=self._fence.held) as recorder,
-        ):
+        async with AsyncExitStack() as opened:
+            stages = await self._open_stages(opened)
+            recorder = await opened.enter_async_context(
+                ActivityRecorder(self._ledger, state.id, fence=self._fence.held)
+            )
             durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
-            pipeline = ExtractionPipeline(durable_stages, recorder.observe, concurrency=settings.chat.max_concurrency)
+            pipeline = ExtractionPipeline(
+                gated(durable_stages, watcher), recorder.observe, concurrency=settings.chat.max_concurrency
+            )
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
+            await watcher.let_finish()
+            if review is not None and not await review.is_approved():
+                await recorder.flush()
+                found = Extracted(state.id, document, ontology, result, await self._spent(state, result.statistics))
+                await review.hold(await present(found))
             await self._publish(recorder, result.graph, state.id)
         statistics = await self._spent(state, result.statistics)
         await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)

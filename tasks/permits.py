@@ -1,8 +1,10 @@
 """Permits under the authority of a Prefect global concurrency limit, for all processes and machines."""
 
+import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -17,9 +19,12 @@ EMBEDDING_LIMIT = "embedding"
 
 @asynccontextmanager
 async def open_permits(
-    limit: str = EMBEDDING_LIMIT, timing: LeaseTiming | None = None
+    limit: str = EMBEDDING_LIMIT, timing: LeaseTiming | None = None, leases_file: Path | None = None
 ) -> AsyncGenerator[LeasedPermits]:
     """Permits of the limit, whose slots are shared with every other process; all are given back at the end.
+
+    In `leases_file` the leases are noted while they are held. Those that a killed predecessor left in it are given
+    back first; without it they come free when they run out.
 
     Raises:
         ConfigurationError: the limit does not exist or is not active, so that it would bound nothing.
@@ -27,7 +32,9 @@ async def open_permits(
     timing = timing or LeaseTiming()
     async with get_client() as client:
         slots = await _slots_of(client, limit)
-        async with LeasedPermits(_PrefectLeases(client, limit, timing.duration), slots, timing) as permits:
+        leases = _PrefectLeases(client, limit, timing.duration, leases_file)
+        await leases.release_left()
+        async with LeasedPermits(leases, slots, timing) as permits:
             yield permits
 
 
@@ -48,10 +55,30 @@ async def _slots_of(client: PrefectClient, limit: str) -> int:
 
 
 class _PrefectLeases:
-    def __init__(self, client: PrefectClient, limit: str, duration_seconds: float) -> None:
+    def __init__(self, client: PrefectClient, limit: str, duration_seconds: float, file: Path | None) -> None:
         self._client = client
         self._limit = limit
         self._duration_seconds = duration_seconds
+        self._file = file
+        self._held: set[str] = set()
+
+    async def release_left(self) -> None:
+        """Gives back what the file names."""
+        if self._file is None or not self._file.exists():
+            return
+        with suppress(ValueError):
+            self._held = {str(UUID(lease_id)) for lease_id in json.loads(self._file.read_text())}
+        for lease_id in sorted(self._held):
+            with suppress(OSError):
+                await self.release(lease_id)
+
+    def _note(self, held: set[str]) -> None:
+        self._held = held
+        if self._file is not None:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = self._file.with_suffix(".partial")
+            partial.write_text(json.dumps(sorted(held)))
+            partial.replace(self._file)
 
     async def acquire(self) -> str | None:
         try:
@@ -64,7 +91,9 @@ class _PrefectLeases:
             raise OSError(f"the Prefect server answered {error.response.status_code}") from error
         except httpx.HTTPError as error:
             raise OSError(f"the Prefect server does not answer ({error})") from error
-        return str(response.json()["lease_id"])
+        lease_id = str(response.json()["lease_id"])
+        self._note(self._held | {lease_id})
+        return lease_id
 
     async def renew(self, lease_id: str) -> None:
         try:
@@ -77,3 +106,5 @@ class _PrefectLeases:
             await self._client.release_concurrency_slots_with_lease(UUID(lease_id))
         except (PrefectHTTPStatusError, httpx.HTTPError) as error:
             raise OSError(f"the Prefect server did not take the lease back ({error})") from error
+        finally:
+            self._note(self._held - {lease_id})

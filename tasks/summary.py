@@ -14,6 +14,7 @@ from tasks.execution import Extracted
 _SHOWN_ENTITIES = 25
 _SHOWN_FAILURES = 20
 _logger = logging.getLogger(__name__)
+_NAMED_ENTITIES = 10
 
 
 def summary_of(extracted: Extracted) -> str:
@@ -44,6 +45,19 @@ async def _publish(extracted: Extracted) -> None:
         _top_entities(extracted.result.graph, extracted.ontology.ontology),
         key=f"{key}-entities",
         description=f"The {_SHOWN_ENTITIES} entities with the most relations",
+    )
+
+
+async def present_for_review(extracted: Extracted) -> str:
+    """Shows what would be published, as `publish_summary` does; returns markdown for the reviewer's form."""
+    await publish_summary(extracted)
+    statistics, graph = extracted.statistics, extracted.result.graph
+    names = [_escaped(str(row["entity"])) for row in _top_entities(graph, extracted.ontology.ontology)]
+    return (
+        f"**{_escaped(extracted.document.name)}**: {statistics.entities} entities, {statistics.mentions} mentions and "
+        f"{statistics.relations} relations are ready to be published; {statistics.failed_items} items failed.\n\n"
+        f"Most connected: {', '.join(names[:_NAMED_ENTITIES]) or 'none'}.\n\n"
+        "The run's Artifacts tab shows the summary and the entities."
     )
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -81,8 +81,10 @@ class ScriptedEndpoint:
                 self.send_response(reply.status)
                 for name, value in {**reply.headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
+                # Who asked may be gone by now: cancelled, or killed.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
                 return

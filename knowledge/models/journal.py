@@ -52,10 +52,6 @@ class AnswerJournal:
         line = json.dumps({"request": request, "answer": base64.b64encode(answer).decode()}) + "\n"
         os.write(self._descriptor, line.encode())
 
-    def remove(self) -> None:
-        """Removes the file: the execution is over, and its answers are stored elsewhere."""
-        self._path.unlink(missing_ok=True)
-
 
 def _read(path: Path) -> dict[str, bytes]:
     answers: dict[str, bytes] = {}

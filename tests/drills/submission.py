@@ -39,7 +39,7 @@ class Job:
     @property
     def options(self) -> ExtractionOptions:
         """A chunk for each paragraph."""
-        return ExtractionOptions(chunk_characters=CHUNK_CHARACTERS, concurrency=self.concurrency)
+        return ExtractionOptions(chunk_characters=CHUNK_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)

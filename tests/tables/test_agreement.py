@@ -1,6 +1,7 @@
 """Domain types and tables agree, column by column."""
 
 import types
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from sqlalchemy import ARRAY, Boolean, Column, DateTime, Enum, Float, Integer, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from knowledge.domain import (
@@ -20,11 +22,12 @@ from knowledge.domain import (
     WorkflowExecutionState,
 )
 from knowledge.ids import Id
+from knowledge.signals import Signal
 from tables.activities import ActivityRecord
-from tables.base import IdType, OrgTable, VectorType, table_of
+from tables.base import IdType, NameType, OrgTable, VectorType, table_of
 from tables.documents import OntologySource
 from tables.graph import DocumentRow, EmbeddingRow, EntityRow, EvidenceRow, MentionRow, OntologyRow, RelationRow
-from tables.workflow import WorkflowActivity, WorkflowExecution
+from tables.workflow import WorkflowActivity, WorkflowExecution, WorkflowSignal
 
 # Nested values lie in columns `<field>_<part>`, except for these, whose parts keep their own names.
 UNPREFIXED = {"statistics", "usage"}
@@ -44,6 +47,7 @@ AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (EntityEmbedding, EmbeddingRow, EXTRACTION | {"id", "dimensions", "text_digest"}, set()),
     (WorkflowExecutionState, WorkflowExecution, {"parameters", "progress"}, set()),
     (ActivityRecord, WorkflowActivity, {"duration_seconds"}, set()),
+    (Signal, WorkflowSignal, set(), set()),
 ]
 
 
@@ -81,7 +85,7 @@ def holds(column: TypeEngine[Any], kind: Any) -> bool:
     if isinstance(kind, type) and issubclass(kind, Id):
         return False
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return isinstance(column, Enum) and column.enum_class is kind
+        return isinstance(column, Enum | NameType) and column.enum_class is kind
     expected: dict[Any, type[TypeEngine[Any]]] = {
         str: Text,
         int: Integer,
@@ -91,6 +95,7 @@ def holds(column: TypeEngine[Any], kind: Any) -> bool:
         datetime: DateTime,
         tuple[str, ...]: ARRAY,
         tuple[float, ...]: VectorType,
+        Mapping[str, object]: JSONB,
     }
     return isinstance(column, expected[kind])
 

@@ -1,0 +1,98 @@
+"""`knowledge signal`: recorded first, then acted on here if no process works on the execution."""
+
+import asyncio
+import getpass
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.database import open_database
+from deployments.liveness import is_running
+from deployments.stack import running_stack
+from knowledge.domain import WorkflowExecutionState
+from knowledge.errors import SignalRefused
+from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.settings import Settings
+from knowledge.signals import Signal, SignalName
+from tables.ledger import Ledger
+from tables.session import Database
+from tables.signals import Signals
+from tasks.unattended import act_unattended, is_suspended
+
+_EXAMPLE = '{"reason": "…"}'
+_LEFT_TO_PROCESS = "its process acts on it within seconds"
+_LEFT_FOR_LATER = "it is acted on when a process takes up the run"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A signal as recorded, and what follows, for people."""
+
+    signal: Signal
+    effect: str
+
+
+def send_signal(
+    settings: Settings, organization_id: OrganizationId, execution_id: ExecutionId, name: str, payload: str
+) -> Sent:
+    """Records the signal, durably; where no process would act on it, acts on it.
+
+    Raises:
+        SignalRefused: no such signal, no JSON object, or one that can change nothing about the execution.
+        NotFound: the organisation has no such execution.
+        ConfigurationError: no stack runs and no `DATABASE_URL` is set.
+    """
+    kind, content = SignalName.of(name), payload_of(payload)
+    with open_database(settings) as database:
+        signal = Signals(database, organization_id).send(execution_id, kind, content, _sender())
+        state = Ledger(database, organization_id).load(execution_id)
+        stack = running_stack(settings)
+        api_url = stack.api_url if stack is not None else PREFECT_API_URL.value()
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            return Sent(signal, asyncio.run(_effect(database, state)) if api_url else _LEFT_FOR_LATER)
+
+
+def payload_of(text: str) -> Mapping[str, object]:
+    """The JSON object in a text; an empty one for an empty text.
+
+    Raises:
+        SignalRefused: it is not a JSON object.
+    """
+    try:
+        payload: object = json.loads(text or "{}")
+    except ValueError as error:
+        raise SignalRefused(f"the signal's payload is not JSON ({error}): write it as '{_EXAMPLE}'") from error
+    if not isinstance(payload, dict):
+        raise SignalRefused(f"the signal's payload must be a JSON object such as '{_EXAMPLE}'")
+    return cast(dict[str, object], payload)
+
+
+async def _effect(database: Database, state: WorkflowExecutionState) -> str:
+    if state.flow_run_id is None:
+        return _LEFT_FOR_LATER
+    signals = Signals(database, state.organization_id)
+    try:
+        async with get_client() as client:
+            # A suspended run's process, if it is still there, does nothing any more.
+            if is_running(state) and not await is_suspended(client, state.flow_run_id):
+                return _LEFT_TO_PROCESS
+            return await act_unattended(client, signals, state.id, state.flow_run_id) or _LEFT_FOR_LATER
+    except (httpx.HTTPError, PrefectHTTPStatusError):
+        return f"{_LEFT_FOR_LATER} (the Prefect API does not answer now)"
+
+
+def _sender() -> str:
+    """Who sends: the login, where they are."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = str(os.getuid())
+    return f"{login}@{socket.gethostname()}"

@@ -1,0 +1,271 @@
+"""Signals to runs on a real stack: paused, cancelled, held for review and decided, from the command line and the UI."""
+
+import asyncio
+import json
+import subprocess
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.signalling import Sent, send_signal
+from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
+from knowledge.errors import SignalRefused
+from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.settings import Settings
+from knowledge.signals import SignalName
+from tables.graph_store import latest_extractions
+from tables.ledger import Ledger
+from tables.signals import Signals
+from tests.running_stack import BIN, Ran, StackUnderTest
+from tests.sample import TEXT, knowing_model
+from tests.scripted_endpoint import JSON, Reply
+
+pytestmark = pytest.mark.stack
+
+_PATIENCE_SECONDS = 60
+_CALLS_AT_ONCE = 8
+_LONG = TEXT + "".join(f"\n\nIn Oslo Brandt saw it. {f'Line {n} of the chronicle is here. ' * 80}" for n in range(10))
+_REVIEWED = ("approved", "rejected", "accepted", "dropped")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Returns when it holds; fails after a minute."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@dataclass
+class Commanded:
+    """`knowledge run` going on in the background, for an organisation of its own."""
+
+    stack: StackUnderTest
+    organization_id: OrganizationId
+    process: "subprocess.Popen[str]"
+
+    @classmethod
+    def run(cls, stack: StackUnderTest, organization: str, *arguments: str, **documents: str) -> "Commanded":
+        """Starts the command for these documents, given by name and text."""
+        files = [str(stack.write(f"{name}.txt", text)) for name, text in documents.items()]
+        options = ("--ontology", str(stack.ontology), "--organization", organization, "--json", *arguments)
+        process = subprocess.Popen(
+            [str(BIN / "knowledge"), "run", *files, *options],
+            cwd=stack.home,
+            env=stack.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return cls(stack, OrganizationId(organization), process)
+
+    def finish(self) -> Ran:
+        """The command at its end."""
+        stdout, stderr = self.process.communicate(timeout=_PATIENCE_SECONDS)
+        return Ran(self.process.returncode, stdout, stderr)
+
+    @property
+    def executions(self) -> dict[str, WorkflowExecutionState]:
+        """How the executions stand, by document."""
+        return {state.document_name: state for state in self._ledger.list_executions()}
+
+    def completed(self, execution: WorkflowExecutionState, stage: Stage) -> int:
+        """How many items of the stage it has completed."""
+        progress = self._ledger.load_progress(execution.id)
+        return next((step.completed for step in progress if step.stage is stage), 0)
+
+    def signal(self, execution: WorkflowExecutionState, name: str, payload: str = "{}") -> Sent:
+        """What `knowledge signal` does."""
+        settings = Settings(home=self.stack.home / "state")
+        return send_signal(settings, self.organization_id, execution.id, name, payload)
+
+    @property
+    def signals(self) -> Signals:
+        """The organisation's signals."""
+        return Signals(self.stack.database, self.organization_id)
+
+    @property
+    def published(self) -> set[str]:
+        """The documents that have a published graph."""
+        names = {state.id: name for name, state in self.executions.items()}
+        return {names[latest.execution_id] for latest in latest_extractions(self.stack.database, self.organization_id)}
+
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.stack.database, self.organization_id)
+
+
+@dataclass
+class SlowModel:
+    """Answers nothing until it is let go."""
+
+    released: threading.Event
+
+    def __call__(self, path: str, body: JSON) -> Reply:
+        self.released.wait(_PATIENCE_SECONDS)
+        return knowing_model(path, body)
+
+
+@pytest.fixture(scope="module")
+def slow(shared_stack: StackUnderTest) -> Generator[Commanded]:
+    """Two documents in one command, each with as many calls under way as may be, and no answer yet."""
+    shared_stack.endpoint.answer = model = SlowModel(threading.Event())
+    shared_stack.endpoint.requests.clear()
+    command = Commanded.run(shared_stack, "slowly", chronicle=_LONG, wrong=_LONG.replace("chronicle", "annals"))
+    until(lambda: len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE)
+    yield command
+    model.released.set()
+    command.process.kill()
+    command.process.communicate()
+
+
+@pytest.fixture
+async def client(stack: StackUnderTest) -> AsyncGenerator[PrefectClient]:
+    with temporary_settings({PREFECT_API_URL: stack.running.api_url}):
+        async with get_client() as client:
+            yield client
+
+
+async def _prefect_state(client: PrefectClient, execution: WorkflowExecutionState) -> State:
+    run = await client.read_flow_run(UUID(execution.flow_run_id))
+    assert run.state is not None
+    return run.state
+
+
+def test_a_paused_run_begins_nothing_and_a_cancelled_one_stops(shared_stack: StackUnderTest, slow: Commanded) -> None:
+    """Calls of a paused run finish and are kept, those of a cancelled one are not waited for."""
+    paused, cancelled = slow.executions["chronicle"], slow.executions["wrong"]
+    assert "its process acts on it" in slow.signal(paused, "pause", '{"reason": "needed elsewhere"}').effect
+    slow.signal(cancelled, "cancel", '{"reason": "wrong document"}')
+    until(lambda: slow.executions["chronicle"].status is ExecutionStatus.PAUSED)
+    until(lambda: slow.executions["wrong"].status is ExecutionStatus.CANCELLED)
+    shared_stack.endpoint.answer.released.set()  # type: ignore[attr-defined]
+    until(lambda: slow.completed(paused, Stage.MENTIONS) == _CALLS_AT_ONCE)
+    assert len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE
+    command = ("progress", paused.id, "--json", "--organization", slow.organization_id)
+    shown = json.loads(shared_stack.command("knowledge", *command).stdout)
+    assert (shown["status"], shown["signals"][0]["outcome"]) == ("paused", "paused")
+    assert len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE
+
+
+def test_a_resumed_run_ends_as_if_it_had_never_been_paused(shared_stack: StackUnderTest, slow: Commanded) -> None:
+    """Nothing is asked twice, and the command that waited reports both documents."""
+    slow.signal(slow.executions["chronicle"], "resume")
+    ran = slow.finish()
+    assert ran.exit_code == 1
+    completed, cancelled = ran.executions
+    assert completed["status"] == "completed"
+    questions = [json.dumps(asked) for asked in shared_stack.endpoint.requests if "chronicle" in json.dumps(asked)]
+    assert len(set(questions)) == len(questions)
+    assert (cancelled["status"], cancelled["error"].partition(": ")[2]) == ("cancelled", "wrong document")
+
+
+async def test_a_cancelled_run_is_over_for_everybody(slow: Commanded, client: PrefectClient) -> None:
+    """Prefect has the same end with the same reason, and what is sent afterwards is refused."""
+    execution = slow.executions["wrong"]
+    state = await _final_state(client, execution)
+    assert (state.name, state.message) == ("Cancelled", execution.error)
+    assert [signal.outcome for signal in slow.signals.history(execution.id)] == ["cancelled"]
+    with pytest.raises(SignalRefused, match="is cancelled since"):
+        slow.signal(execution, "resume")
+
+
+async def _final_state(client: PrefectClient, execution: WorkflowExecutionState) -> State:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (state := await _prefect_state(client, execution)).is_final():
+        assert time.monotonic() < deadline, "waited in vain"
+    return state
+
+
+@pytest.fixture(scope="module")
+def held(shared_stack: StackUnderTest) -> Generator[Commanded]:
+    """Four documents, each held for its review, in one command that watches them to their ends."""
+    shared_stack.endpoint.answer = knowing_model
+    documents = {name: f"{TEXT} This one is to be {name}." for name in _REVIEWED}
+    command = Commanded.run(shared_stack, "reviewing", "--review", **documents)
+    waiting = [ExecutionStatus.WAITING] * len(_REVIEWED)
+    until(lambda: [state.status for state in command.executions.values()] == waiting)
+    yield command
+    command.process.kill()
+    command.process.communicate()
+
+
+def test_a_held_run_has_published_nothing_and_has_no_process(stack: StackUnderTest, held: Commanded) -> None:
+    """It waits for days if need be, and holds up nobody."""
+    assert held.published == set()
+
+    def processes() -> set[int | None]:
+        shown = json.loads(stack.command("knowledge", "status", "--json").stdout)
+        ours = {state.id for state in held.executions.values()}
+        return {run["pid"] for run in shown["flow_runs"] if run["execution_id"] in ours}
+
+    until(lambda: processes() == {None})
+
+
+def test_an_approved_run_is_published_without_asking_anything_again(stack: StackUnderTest, held: Commanded) -> None:
+    """The decision resumes the run, which goes on from what it had; it is not a restart."""
+    execution = held.executions["approved"]
+    arguments = (execution.id, "approve", '{"comment": "well read"}', "--organization", held.organization_id)
+    sent = stack.command("knowledge", "signal", *arguments)
+    assert (sent.exit_code, "goes on from its review" in sent.stdout) == (0, True), sent.stderr
+    until(lambda: held.executions["approved"].status is ExecutionStatus.COMPLETED)
+    assert held.published == {"approved"}
+    assert held.executions["approved"].resumes == 0
+    assert not stack.endpoint.requests
+    (decision,) = held.signals.history(held.executions["approved"].id)
+    assert (decision.outcome, decision.reason) == ("approved", "well read")
+
+
+def test_a_rejected_run_ends_with_the_reviewers_reason(held: Commanded) -> None:
+    """Nothing of it is published; a second opinion comes too late."""
+    rejected = held.executions["rejected"]
+    held.signal(rejected, "reject", '{"comment": "too thin"}')
+    until(lambda: held.executions["rejected"].status is ExecutionStatus.CANCELLED)
+    assert held.executions["rejected"].error == "rejected by review: too thin"
+    assert "rejected" not in held.published
+    with pytest.raises(SignalRefused, match="is cancelled since"):
+        held.signal(rejected, "approve")
+
+
+async def test_a_run_can_be_approved_in_prefects_ui(held: Commanded, client: PrefectClient) -> None:
+    """The form's answer becomes a signal like any other; an answer that does not fit the form changes nothing."""
+    execution = held.executions["accepted"]
+    assert execution.flow_run_id is not None
+    flow_run_id = UUID(execution.flow_run_id)
+    await client.resume_flow_run(flow_run_id, run_input={"decision": "perhaps"})
+    assert (await _prefect_state(client, execution)).name == "Suspended"
+    await client.resume_flow_run(flow_run_id, run_input={"decision": "approve", "comment": "from the form"})
+    until(lambda: held.executions["accepted"].status is ExecutionStatus.COMPLETED)
+    (decision,) = held.signals.history(execution.id)
+    assert (decision.name, decision.sent_by, decision.outcome) == (SignalName.APPROVE, "Prefect", "approved")
+    assert (await _final_state(client, execution)).is_completed()
+
+
+async def test_a_held_run_can_be_cancelled(held: Commanded, client: PrefectClient) -> None:
+    """No process is there to do it, so the command does, at once, on both sides."""
+    execution = held.executions["dropped"]
+    sent = await asyncio.to_thread(held.signal, execution, "cancel")
+    assert sent.effect == "cancelled"
+    assert held.executions["dropped"].status is ExecutionStatus.CANCELLED
+    assert (await _prefect_state(client, execution)).name == "Cancelled"
+
+
+def test_a_command_whose_documents_were_not_all_approved_says_so(held: Commanded) -> None:
+    """It waited for all four decisions; two documents were published."""
+    ran = held.finish()
+    assert ran.exit_code == 1
+    assert [execution["status"] for execution in ran.executions] == ["completed", "cancelled", "completed", "cancelled"]
+
+
+def test_a_signal_that_cannot_be_sent_is_one_sentence(stack: StackUnderTest) -> None:
+    """Nothing is recorded, and the reader is told what was wrong."""
+    ran = stack.command("knowledge", "signal", ExecutionId.new(), "cancel")
+    assert (ran.exit_code, ran.stderr.count("\n")) == (1, 1)
+    assert ran.stderr.startswith("error: there is no execution")
