@@ -23,5 +23,12 @@ class GlobalPermits:
         Raises:
             ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer.
         """
-        async with concurrency(self._limit, occupy=1, strict=True, lease_duration=_LEASE_SECONDS):
+        # A server that is away when a lease should be renewed must not break off a call that is paid for.
+        async with concurrency(
+            self._limit,
+            occupy=1,
+            strict=True,
+            lease_duration=_LEASE_SECONDS,
+            raise_on_lease_renewal_failure=False,
+        ):
             yield
