@@ -45,6 +45,7 @@ from tasks.permits import open_permits
 from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.review import Review
 from tasks.signals import SignalWatcher, gated
+from tasks.termination import cancelled_by_sigterm
 
 _logger = logging.getLogger(__name__)
 
@@ -95,14 +96,23 @@ async def execute(
     try:
         if not await fence.take():
             raise FenceLost("another live process works on this flow run")
-        return await _Execution(request, settings, storage, fence, flow_run_id).run(present)
+        with cancelled_by_sigterm():
+            return await _Execution(request, settings, storage, fence, flow_run_id).run(present)
+    except asyncio.CancelledError as error:
+        if fence.is_lost:
+            raise _abort(flow_run_id, "the run was given to another process, or ended") from error
+        raise
     except Exception as error:
         if is_interruption(error):
-            _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, error)
-            raise Abort(str(error)) from error
+            raise _abort(flow_run_id, str(error)) from error
         raise
     finally:
         await fence.release()
+
+
+def _abort(flow_run_id: FlowRunId, reason: str) -> Abort:
+    _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, reason)
+    return Abort(reason)
 
 
 class _Execution:
@@ -124,7 +134,9 @@ class _Execution:
 
     async def run(self, present: Present) -> Extracted:
         state = await asyncio.to_thread(self.open, self._flow_run_id)
-        self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder))
+        work = asyncio.current_task()
+        assert work is not None
+        self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder), on_loss=work.cancel)
         signals = Signals(self._storage.database, self._request.organization_id)
         try:
             async with SignalWatcher(signals, state.id) as watcher:

@@ -34,6 +34,9 @@ class FakeLedger:
     def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
         return dict(self.earlier)
 
+    def failed_attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
+        return {}
+
     def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
         if not self.up:
             raise StoreUnavailable("away")
