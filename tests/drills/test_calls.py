@@ -6,18 +6,25 @@ from pathlib import Path
 from tests.drills.calls import CallLog, paid_again
 
 
-def _log(path: Path, *entries: tuple[str, int, float, dict[str, object]]) -> CallLog:
+Entry = tuple[str, int, float, dict[str, object]]
+
+
+def _log(path: Path, *entries: Entry) -> CallLog:
     lines = (json.dumps({"event": event, "call": call, "at": at, **more}) + "\n" for event, call, at, more in entries)
     path.write_text("".join(lines))
     return CallLog(path).read()
 
 
-def _begun(call: int, at: float, digest: str) -> tuple[str, int, float, dict[str, object]]:
+def _begun(call: int, at: float, digest: str) -> Entry:
     return "begun", call, at, {"digest": digest, "kind": "mentions"}
 
 
-def _answered(call: int, at: float, *, delivered: bool = True) -> tuple[str, int, float, dict[str, object]]:
+def _answered(call: int, at: float, *, delivered: bool = True) -> Entry:
     return "answered", call, at, {"status": 200, "delivered": delivered}
+
+
+def _lost(call: int, at: float) -> Entry:
+    return "lost", call, at, {}
 
 
 def test_an_answer_that_was_read_and_is_asked_for_again_is_paid_again(tmp_path: Path) -> None:
@@ -31,7 +38,7 @@ def test_an_answer_that_nobody_read_was_in_flight(tmp_path: Path) -> None:
     log = _log(
         tmp_path / "log",
         *(_begun(1, 1.0, "a"), _answered(1, 1.5, delivered=False)),
-        *(_begun(2, 1.0, "b"), _answered(2, 1.5), ("lost", 2, 1.6, {})),
+        *(_begun(2, 1.0, "b"), _answered(2, 1.5), _lost(2, 1.6)),
         *(_begun(3, 2.0, "a"), _answered(3, 2.5), _begun(4, 2.0, "b"), _answered(4, 2.5)),
     )
     assert paid_again(log.calls) == ()
