@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from uuid import uuid4
 
 import psycopg
@@ -24,6 +24,12 @@ _PAUSE_SECONDS = 0.2
 _HELD = text(
     "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
     "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+# Keys are split in two halves there; a login may end the sessions of its own role.
+_EVICT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (classid::bigint << 32) | objid::bigint = %(key)s"
 )
 _Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -45,6 +51,16 @@ def held_fences(database: Database, flow_run_ids: Collection[FlowRunId]) -> froz
     return frozenset(run for run in flow_run_ids if fence_key(run) in held)
 
 
+def evict(database: Database, flow_run_id: FlowRunId) -> None:
+    """Takes the fence from a live process, which gets it back unless its execution has been ended or given away.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    with closing(database.dedicated_connection("knowledge recovery")) as connection:
+        connection.execute(_EVICT, {"key": fence_key(flow_run_id)})
+
+
 class Fence:
     """This process's claim to a flow run; use it in one event loop.
 
@@ -58,9 +74,11 @@ class Fence:
         self._key = fence_key(flow_run_id)
         self._patience_seconds = patience_seconds
         self._is_ours: Callable[[], bool] = lambda: True
+        self._on_loss: Callable[[], object] = lambda: None
         self._connection: _Connection | None = None
         self._regaining: asyncio.Task[None] | None = None
         self._descriptor: int | None = None
+        self._is_lost = False
 
     async def take(self) -> bool:
         """Whether the flow run is ours now; if not, another live process has it.
@@ -73,9 +91,10 @@ class Fence:
             self._watch()
         return taken
 
-    def claim(self, is_ours: Callable[[], bool]) -> None:
-        """From now on a lock taken again is only good if `is_ours`, called in a thread, says so."""
+    def claim(self, is_ours: Callable[[], bool], on_loss: Callable[[], object]) -> None:
+        """From now on a lock taken again is only good if `is_ours`, called in a thread, says so; else `on_loss`."""
         self._is_ours = is_ours
+        self._on_loss = on_loss
 
     async def held(self) -> None:
         """Returns while, or as soon as, the lock is held: await it before every write.
@@ -86,6 +105,11 @@ class Fence:
         """
         if self._regaining is not None:
             await asyncio.shield(self._regaining)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run is ours no more."""
+        return self._is_lost
 
     @property
     def is_regaining(self) -> bool:
@@ -115,7 +139,13 @@ class Fence:
     def _examine(self) -> None:
         self._unwatch()
         self._regaining = asyncio.get_running_loop().create_task(self._regain())
-        self._regaining.add_done_callback(_note_outcome)
+        self._regaining.add_done_callback(self._note_outcome)
+
+    def _note_outcome(self, regaining: "asyncio.Task[None]") -> None:
+        """Whoever awaits `held` is told of a failure; and whoever does not, of a loss."""
+        if not regaining.cancelled() and isinstance(regaining.exception(), FenceLost):
+            self._is_lost = True
+            self._on_loss()
 
     async def _regain(self) -> None:
         if not await asyncio.to_thread(self._is_connected):
@@ -173,9 +203,3 @@ class Fence:
             with suppress(psycopg.Error):
                 connection.execute("SELECT pg_advisory_unlock_all()")
             connection.close()
-
-
-def _note_outcome(task: "asyncio.Task[None]") -> None:
-    """A failure is told to whoever awaits `held`; if nobody does, it does not matter."""
-    if not task.cancelled():
-        task.exception()

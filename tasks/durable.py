@@ -144,11 +144,11 @@ class _DurableRunner:
         """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not."""
         assert item.key is not None
         adapter = _adapter(item.call.result_type)
+        await self._fence()
         try:
             stored: str = ResultRecord[str].deserialize(await self._storage.aread_path(item.key)).result
         except NotFound:
             # An answer that an earlier attempt could not store is still at hand, and paid for.
-            await self._fence()
             item.value = item.value or await item.call.run()
         else:
             item.asked = False

@@ -38,6 +38,7 @@ from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
 from tasks.permits import GlobalPermits
 from tasks.results import RESULTS_BLOCK, ResultStorage
+from tasks.termination import cancelled_by_sigterm
 
 _logger = logging.getLogger(__name__)
 
@@ -79,14 +80,23 @@ async def execute(request: ExtractionRequest, flow_run_id: FlowRunId, settings: 
     try:
         if not await fence.take():
             raise FenceLost("another live process works on this flow run")
-        return await _Execution(request, settings, storage, fence).run(flow_run_id)
+        with cancelled_by_sigterm():
+            return await _Execution(request, settings, storage, fence).run(flow_run_id)
+    except asyncio.CancelledError as error:
+        if fence.is_lost:
+            raise _abort(flow_run_id, "the run was given to another process, or ended") from error
+        raise
     except Exception as error:
         if is_interruption(error):
-            _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, error)
-            raise Abort(str(error)) from error
+            raise _abort(flow_run_id, str(error)) from error
         raise
     finally:
         await fence.release()
+
+
+def _abort(flow_run_id: FlowRunId, reason: str) -> Abort:
+    _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, reason)
+    return Abort(reason)
 
 
 class _Execution:
@@ -99,7 +109,9 @@ class _Execution:
 
     async def run(self, flow_run_id: FlowRunId) -> Extracted:
         state = await asyncio.to_thread(self.open, flow_run_id)
-        self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder))
+        task = asyncio.current_task()
+        assert task is not None
+        self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder), on_loss=task.cancel)
         try:
             return await self.extract(state)
         except Exception as error:

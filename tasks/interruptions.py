@@ -3,7 +3,7 @@
 from typing import cast
 
 import httpx
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 
 from knowledge.errors import FenceLost, ResultNotPersisted, StoreUnavailable
 
@@ -18,6 +18,8 @@ def is_interruption(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         parts = cast(tuple[BaseException, ...], error.exceptions)  # pyright: ignore[reportUnknownMemberType]
         return any(is_interruption(part) for part in parts)
-    if isinstance(error, PrefectHTTPStatusError):
+    if isinstance(error, ConcurrencySlotAcquisitionError):
+        return error.__cause__ is not None and is_interruption(error.__cause__)
+    if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= _SERVER_ERRORS
     return isinstance(error, FenceLost | StoreUnavailable | ResultNotPersisted | httpx.TransportError)

@@ -28,7 +28,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 from knowledge.domain import ExecutionStatus
 from knowledge.errors import InvalidId, KnowledgeError
 from knowledge.ids import FlowRunId, OrganizationId
-from tables.fence import held_fences
+from tables.fence import evict, held_fences
 from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, executions_of, unfinished_executions
 from tables.session import Database
@@ -38,6 +38,7 @@ FLOW, DEPLOYMENT = "extraction", "default"
 _PAGE = 200
 _UNSETTLED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED]
 _CANCELLED = {StateType.CANCELLING, StateType.CANCELLED}
+_WAITING = {StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED}
 _logger = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ class Reconciler:
 
     @property
     def next_due_seconds(self) -> float | None:
-        """In how many seconds the next grace ends; None if none runs."""
+        """In how many seconds the next full grace ends; None if none runs."""
         ends = [seen.since + self._policy.grace_seconds for seen in self._seen.values()]
         due = [end - self._now() for end in ends]
         return min((each for each in due if each > 0), default=None)
@@ -114,17 +115,17 @@ class Reconciler:
 
     async def _situation(self, run: FlowRun, execution: ExecutionOverview | None, *, is_held: bool) -> Situation:
         return Situation(
-            run=await self._view(run),
+            run=await self._view(run, is_held=is_held),
             status=execution.status if execution else None,
             resumes=execution.resumes if execution else 0,
             free_seconds=self._free_seconds(run, execution, is_held=is_held),
         )
 
-    async def _view(self, run: FlowRun) -> RunView:
+    async def _view(self, run: FlowRun, *, is_held: bool) -> RunView:
         state = run.state
         assert state is not None
         cancelled = False
-        if state.type in _CANCELLED:
+        if state.type in _CANCELLED or not (is_held or state.type in _WAITING):
             history = await self._client.read_flow_run_states(run.id)
             cancelled = is_cancelled_by_user(sorted(history, key=_when))
         return RunView(
@@ -174,7 +175,7 @@ class Reconciler:
         found = await asyncio.to_thread(executions_of, self._database, [run_id])
         execution = found[0] if found else None
         held = await asyncio.to_thread(held_fences, self._database, [run_id])
-        now = replace(await self._situation(run, execution, is_held=run_id in held))
+        now = await self._situation(run, execution, is_held=run_id in held)
         action = decide(now, self._policy)
         if action is Action.WAIT or now.run.type is not seen.run.type:
             return Action.WAIT
@@ -194,6 +195,9 @@ class Reconciler:
                 await self._end(run, execution, ExecutionStatus.FAILED, await self._why_given_up(run, execution))
             case Action.CANCEL:
                 await self._end(run, execution, ExecutionStatus.CANCELLED, _cancellation(run))
+            case Action.PUT_OUT:
+                await self._end(run, execution, ExecutionStatus.CANCELLED, _cancellation(run))
+                await asyncio.to_thread(evict, self._database, FlowRunId(str(run.id)))
             case Action.REPORT:
                 assert execution is not None
                 await self._report(run, execution)

@@ -14,6 +14,10 @@ from knowledge.domain import ExecutionStatus
 
 # The worker has claimed the run and must start a process. Longer than that takes, and the worker has died in between.
 _START_SECONDS = 45.0
+# A worker that is there ends a cancelled process within seconds, by SIGKILL after 30 of them.
+_CANCELLING_SECONDS = 40.0
+# A worker reports the death of a process at once, and again later. No report in this time: the worker is dead too.
+_SILENT_SECONDS = 5.0
 _OVER = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED})
 
 
@@ -30,6 +34,8 @@ class Action(StrEnum):
     """Its processes have died too often."""
     CANCEL = auto()
     """A user wants it cancelled, and nobody works on it any more."""
+    PUT_OUT = auto()
+    """A user wants it cancelled, and no worker has told its process."""
     REPORT = auto()
     """Its execution has ended: tell Prefect how."""
 
@@ -71,6 +77,8 @@ class RecoveryPolicy:
 def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
     """What to do about a run now."""
     run, free = situation.run, situation.free_seconds
+    if free is None and run.cancelled_by_user:
+        return Action.PUT_OUT if run.seconds_in_state > _CANCELLING_SECONDS else Action.WAIT
     if free is None or run.type in {StateType.SCHEDULED, StateType.PAUSED}:
         # Somebody works on it, or a worker or a user will take it up.
         return Action.WAIT
@@ -82,10 +90,15 @@ def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
         return Action.CANCEL
     if situation.status is None and run.type in _OVER:
         return Action.WAIT
-    if free < policy.grace_seconds:
+    if free < _grace_seconds(situation, policy):
         return Action.WAIT
     died = situation.resumes if situation.status is not None else run.starts - 1
     return Action.RESUME if run.is_resumable and died < policy.max_resumes else Action.GIVE_UP
+
+
+def _grace_seconds(situation: Situation, policy: RecoveryPolicy) -> float:
+    is_silent = situation.run.type is StateType.RUNNING and situation.status is ExecutionStatus.RUNNING
+    return min(_SILENT_SECONDS, policy.grace_seconds) if is_silent else policy.grace_seconds
 
 
 def _report(run: RunView, free: float, policy: RecoveryPolicy) -> Action:
@@ -99,13 +112,13 @@ def is_cancelled_by_user(history: Sequence[State]) -> bool:
     A server or worker that is stopped calls what it ran cancelled too, but without `Cancelling` before. A run that
     had not begun is cancelled at once.
     """
-    if not history or history[-1].type not in {StateType.CANCELLING, StateType.CANCELLED}:
-        return False
-    before = StateType.SCHEDULED
+    before: StateType | None = None
     for state in reversed(history):
         if state.type is StateType.CANCELLING:
             return True
-        if state.type is not StateType.CANCELLED:
+        if state.type is not StateType.CANCELLED and before is None:
             before = state.type
+        if state.type is StateType.SCHEDULED:
             break
-    return before in {StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED}
+    is_cancelled = bool(history) and history[-1].type is StateType.CANCELLED
+    return is_cancelled and before in {None, StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tests.drills.calls import CallLog, paid_again
 
-
 Entry = tuple[str, int, float, dict[str, object]]
 
 

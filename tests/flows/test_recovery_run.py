@@ -1,32 +1,45 @@
-"""Runs whose processes are killed, on a real stack: every run ends, once, with the same graph."""
+"""Runs that are killed, cancelled and stopped, on a real stack: each ends, once, as it should, by itself."""
 
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
+from deployments.home import StackHome
+from deployments.state import read_state
+from knowledge.domain import ExecutionStatus, WorkflowExecutionState
+from knowledge.ids import FlowRunId, OrganizationId
+from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, unfinished_executions
-from tests.running_stack import Ran, StackUnderTest
-from tests.sample import TEXT, knowing_model
+from tests.running_stack import BIN, StackUnderTest
+from tests.sample import ONTOLOGY, TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
 
 pytestmark = pytest.mark.stack
 
-_PATIENCE_SECONDS = 90.0
-_ANSWER_SECONDS = 0.4
+_PATIENCE_SECONDS = 120.0
+_ANSWER_SECONDS = 0.3
+_CONCURRENCY = 8
+_POISON = "a bottle of arsenic"
+Found = TypeVar("Found")
 
 
-def _eventually(condition: Callable[[], Any]) -> Any:
+def _eventually(look: Callable[[], Found | None]) -> Found:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (found := condition()):
+    while not (found := look()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
@@ -34,77 +47,192 @@ def _eventually(condition: Callable[[], Any]) -> Any:
 
 @dataclass
 class SlowModel:
-    """Answers after a while, and knows which questions it has answered and when it was asked."""
-
-    answered: Counter[str] = field(default_factory=Counter[str])
-    asked_at: list[float] = field(default_factory=list[float])
-
-    def __call__(self, path: str, body: JSON) -> Reply:
-        self.asked_at.append(time.monotonic())
-        time.sleep(_ANSWER_SECONDS)
-        if path.endswith("/completions"):
-            self.answered[json.dumps(body, sort_keys=True)] += 1
-        return knowing_model(path, body)
-
-
-def _text(words: str, paragraphs: int = 24) -> str:
-    return TEXT + "".join(
-        f"\n\nIn Oslo Brandt saw {words} number {n}. " + "It was there. " * 70 for n in range(paragraphs)
-    )
-
-
-@dataclass
-class Running:
-    """A `knowledge run` in the background."""
+    """Answers after a while, knows what it has answered whom, and kills who asks about poison."""
 
     stack: StackUnderTest
+    answered: Counter[str] = field(default_factory=Counter[str])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, path: str, body: JSON) -> Reply:
+        question = json.dumps(body, sort_keys=True)
+        if _POISON in question:
+            execution = _unfinished(self.stack, "poisonous")
+            if execution is not None and execution.pid is not None:
+                os.kill(execution.pid, signal.SIGKILL)
+        time.sleep(_ANSWER_SECONDS)
+        if path.endswith("/completions"):
+            with self.lock:
+                self.answered[question] += 1
+        return knowing_model(path, body)
+
+    def answers_to(self, organization: str) -> dict[str, int]:
+        """How often each question of the organisation's document was answered."""
+        return {question: times for question, times in self.answered.items() if f"saw {organization} " in question}
+
+
+_PARAGRAPHS = {"killed": 90, "cancelled": 150, "poisonous": 2, "stopped": 30, "undisturbed": 30}
+"""Of about one chunk each: as many as it takes for the run to last until the test is done with it."""
+
+
+def _text(organization: str) -> str:
+    paragraphs = range(_PARAGRAPHS[organization])
+    seen = (f"\n\nIn Oslo Brandt saw {organization} number {n}. " + "It was there. " * 70 for n in paragraphs)
+    return TEXT + "".join(seen) + (_POISON if organization == "poisonous" else "")
+
+
+def _unfinished(stack: StackUnderTest, organization: str) -> ExecutionOverview | None:
+    found = (each for each in unfinished_executions(stack.database) if each.organization_id == organization)
+    return next(found, None)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A document under way in the background, as `knowledge run` submitted it."""
+
+    stack: StackUnderTest
+    model: SlowModel
     organization: str
-    thread: threading.Thread
-    ran: list[Ran]
+    ended: "Future[dict[str, Any]]"
 
-    @property
-    def execution(self) -> ExecutionOverview | None:
-        found = [
-            each for each in unfinished_executions(self.stack.database) if each.organization_id == self.organization
-        ]
-        return found[0] if found else None
+    def at_work(self) -> ExecutionOverview:
+        """The execution, once its process has had some answers."""
 
-    def process(self) -> int:
-        """The pid of its flow process, once there is one."""
+        def working() -> ExecutionOverview | None:
+            enough = len(self.model.answers_to(self.organization)) >= _CONCURRENCY
+            return _unfinished(self.stack, self.organization) if enough else None
 
-        def alive() -> int | None:
-            execution = self.execution
-            pid = execution.pid if execution and execution.holder else None
-            return pid if pid is not None and psutil.pid_exists(pid) else None
-
-        return _eventually(alive)
+        return _eventually(working)
 
     def end(self) -> dict[str, Any]:
-        self.thread.join(_PATIENCE_SECONDS)
-        assert self.ran, "the run has not ended"
-        return self.ran[0].executions[0]
+        """What `knowledge run --json` said of it."""
+        return self.ended.result(_PATIENCE_SECONDS)
+
+    def row(self) -> WorkflowExecutionState:
+        """Its only execution."""
+        (row,) = Ledger(self.stack.database, OrganizationId(self.organization)).list_executions()
+        return row
+
+    def attempts(self) -> list[tuple[str, str, int, str]]:
+        """Its attempts: stage, item, number and how they ended."""
+        query = text("SELECT stage, item, attempt, status FROM knowledge.workflow_activity ORDER BY 1, 2, 3")
+        with self.stack.database.org_session(OrganizationId(self.organization)) as session:
+            return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
 
 
-def _start(stack: StackUnderTest, organization: str, text: str) -> Running:
-    ran: list[Ran] = []
-    document = stack.write(f"{organization}.txt", text)
-    thread = threading.Thread(target=lambda: ran.append(stack.run(document, organization=organization)))
-    thread.start()
-    return Running(stack, organization, thread, ran)
+def _run(stack: StackUnderTest, organization: str) -> dict[str, Any]:
+    # Not stack.run, which forgets what others, at the same time, have asked.
+    document = stack.write(f"{organization}.txt", _text(organization))
+    ontology = stack.write(f"{organization}.ttl", ONTOLOGY)
+    names = ("--ontology", ontology, "--organization", organization, "--out", stack.home / "out" / organization)
+    return stack.command("knowledge", "run", document, *names, "--json").executions[0]
 
 
-def test_a_killed_flow_process_is_resumed_and_nothing_is_asked_twice(stack: StackUnderTest) -> None:
-    """The same execution goes on where it was, and its graph is that of an undisturbed run."""
-    model = stack.endpoint.answer = SlowModel()
-    run = _start(stack, "killed", _text("lamp"))
-    pid = run.process()
-    _eventually(lambda: len(model.answered) >= 10)
-    execution_id = run.execution.id if run.execution else None
-    os.kill(pid, signal.SIGKILL)
-    killed_at, asked = time.monotonic(), len(model.asked_at)
+@pytest.fixture
+def start(stack: StackUnderTest) -> Iterator[Callable[[str], Started]]:
+    """Starts the document of an organisation in the background, with the slow model."""
+    model = stack.endpoint.answer = SlowModel(stack)
+    with ThreadPoolExecutor(4) as pool:
+        yield lambda organization: Started(stack, model, organization, pool.submit(_run, stack, organization))
+
+
+def _graph(execution: dict[str, Any]) -> list[JSON]:
+    """The exported graph without what names the document."""
+    lines = [json.loads(line) for line in Path(execution["exports"]["jsonl"]).read_text().splitlines()]
+    return [{name: value for name, value in line.items() if "id" not in name} for line in lines]
+
+
+def _prefect_state(stack: StackUnderTest, flow_run_id: FlowRunId | None) -> str:
+    answer = httpx.get(f"{stack.running.api_url}/flow_runs/{flow_run_id}", timeout=30).raise_for_status()
+    return answer.json()["state"]["type"]
+
+
+def test_killed_cancelled_and_poisonous_runs_end_as_they_should(
+    stack: StackUnderTest, start: Callable[[str], Started]
+) -> None:
+    """All at once: one run's trouble is not another's."""
+    killed, cancelled, poisonous = start("killed"), start("cancelled"), start("poisonous")
+    victim = killed.at_work()
+    _end_harmlessly_as_a_second_process(stack, victim)
+    assert victim.pid is not None
+    os.kill(victim.pid, signal.SIGKILL)
+    before = killed.model.answers_to("killed").keys()
+    _cancel(stack, cancelled)
+    _ends_completed(killed, victim, set(before))
+    _ends_failed_at_the_cap(poisonous)
+
+
+def _end_harmlessly_as_a_second_process(stack: StackUnderTest, running: ExecutionOverview) -> None:
+    """A second live process of the run asks nothing, changes nothing, and does not end the run in Prefect."""
+    second = subprocess.run(
+        [str(BIN / "python"), "-m", "prefect.engine"],
+        env={
+            **stack.environment,
+            "PREFECT_API_URL": stack.running.api_url,
+            "PREFECT__FLOW_RUN_ID": str(running.flow_run_id),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 0, second.stderr
+    now = _unfinished(stack, running.organization_id)
+    assert now == running
+    assert _prefect_state(stack, running.flow_run_id) == "RUNNING"
+
+
+def _cancel(stack: StackUnderTest, run: Started) -> None:
+    execution = run.at_work()
+    # What the UI's button and `prefect flow-run cancel` do.
+    to_cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    url = f"{stack.running.api_url}/flow_runs/{execution.flow_run_id}/set_state"
+    httpx.post(url, json=to_cancelling, timeout=30).raise_for_status()
+    assert run.end()["status"] == "cancelled"
+    answered = sum(run.model.answers_to("cancelled").values())
+    row = run.row()
+    assert (row.status, row.resumes) == (ExecutionStatus.CANCELLED, 0)
+    assert "cancelled by a user" in (row.error or "")
+    assert row.ended_at is not None
+    assert execution.pid is None or not psutil.pid_exists(execution.pid)
+    assert sum(run.model.answers_to("cancelled").values()) <= answered + _CONCURRENCY
+    _eventually(lambda: _prefect_state(stack, row.flow_run_id) == "CANCELLED" or None)
+
+
+def _ends_completed(run: Started, victim: ExecutionOverview, before: set[str]) -> None:
+    """The same execution went on where it was: only what was in flight at the kill was asked again."""
     ended = run.end()
-    print("seconds from kill to next call", min(t for t in model.asked_at[asked:] if t > killed_at + 1) - killed_at)
-    assert (ended["status"], ended["execution_id"], ended["resumes"]) == ("completed", execution_id, 1)
-    twice = [body for body, times in model.answered.items() if times > 1]
-    print("answered twice", len(twice), "of", len(model.answered))
-    assert len(twice) <= 8
+    assert (ended["status"], ended["execution_id"]) == ("completed", victim.id)
+    assert ended["resumes"] >= 1
+    assert len(before) >= _CONCURRENCY
+    again = [question for question, times in run.model.answers_to("killed").items() if times > 1]
+    assert len(again) <= _CONCURRENCY
+    attempts = run.attempts()
+    assert {status for *_, status in attempts} <= {"completed", "cached", "interrupted"}
+    assert Counter(attempt[:3] for attempt in attempts).most_common(1)[0][1] == 1
+    # The endpoint counts an answer that nobody was left to hear.
+    assert ended["stats"]["model_calls"] <= sum(run.model.answers_to("killed").values()) + 3
+
+
+def _ends_failed_at_the_cap(run: Started) -> None:
+    """A document that kills its process each time is given up, and says where."""
+    ended = run.end()
+    row = run.row()
+    assert (ended["status"], row.resumes) == ("failed", 2)
+    assert "gave up after 2 resumes" in (row.error or "")
+    assert _prefect_state(run.stack, row.flow_run_id) == "FAILED"
+    assert "running" not in {status for *_, status in run.attempts()}
+
+
+def test_a_stopped_workers_run_goes_on_with_the_next_worker(
+    stack: StackUnderTest, start: Callable[[str], Started]
+) -> None:
+    """SIGTERM, as a restart or `knowledge down` sends it, ends no run; the graph is an undisturbed one's."""
+    run = start("stopped")
+    execution = run.at_work()
+    worker = read_state(StackHome(stack.home / "state").state_file).process("worker")
+    assert worker is not None
+    worker.send(signal.SIGTERM)
+    ended = run.end()
+    assert (ended["status"], ended["execution_id"]) == ("completed", execution.id)
+    undisturbed = start("undisturbed").end()
+    assert (undisturbed["status"], undisturbed["resumes"]) == ("completed", 0)
+    assert _graph(ended) == _graph(undisturbed)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from knowledge.errors import FenceLost, StoreUnavailable
 from knowledge.ids import FlowRunId
-from tables.fence import Fence, fence_key, held_fences
+from tables.fence import Fence, evict, fence_key, held_fences
 from tables.session import Database, create_database
 
 _HOLDER = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = :low")
@@ -75,13 +75,27 @@ async def test_a_run_that_was_taken_over_meanwhile_is_lost(
     """The row says whose the run is; a process that was cut off for too long writes nothing more."""
     run = flow_run_id()
     async with _taken(database, run) as fence:
-        fence.claim(lambda: False)
+        losses: list[bool] = []
+        fence.claim(lambda: False, lambda: losses.append(fence.is_lost))
         _break(administrator, run)
         await _noticed(fence)
         for _ in range(2):
             with pytest.raises(FenceLost):
                 await fence.held()
+        assert losses == [True]
         assert held_fences(database, [run]) == frozenset()
+
+
+async def test_a_live_process_can_be_put_out(database: Database, flow_run_id: Callable[[], FlowRunId]) -> None:
+    """A user's cancellation reaches a process whose worker has died."""
+    run, other = flow_run_id(), flow_run_id()
+    async with _taken(database, run) as fence, _taken(database, other) as bystander:
+        lost = asyncio.Event()
+        fence.claim(lambda: False, lost.set)
+        await asyncio.to_thread(evict, database, run)
+        await lost.wait()
+        await bystander.held()
+        assert held_fences(database, [run, other]) == {other}
 
 
 async def test_a_lock_that_cannot_be_had_again_in_time_is_an_outage(
@@ -97,7 +111,7 @@ async def test_a_lock_that_cannot_be_had_again_in_time_is_an_outage(
             taken.set()
             return True
 
-        fence.claim(lose_the_race)
+        fence.claim(lose_the_race, lambda: None)
         with administrator.begin() as rival:
             _break(administrator, run)
             rival.execute(text("SELECT pg_advisory_lock(:key)"), {"key": fence_key(run)})
@@ -128,8 +142,11 @@ def test_keys_of_different_runs_differ(flow_run_id: Callable[[], FlowRunId]) -> 
 
 async def test_only_one_at_a_time_has_a_purpose_to_itself(database: Database) -> None:
     """Two recoveries at once do not both act on a run."""
-    with database.exclusively("this") as first, database.exclusively("this") as second:
-        with database.exclusively("that") as other:
-            assert (first, second, other) == (True, False, True)
+    with (
+        database.exclusively("this") as first,
+        database.exclusively("this") as second,
+        database.exclusively("that") as other,
+    ):
+        assert (first, second, other) == (True, False, True)
     with database.exclusively("this") as again:
         assert again

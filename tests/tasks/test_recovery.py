@@ -33,13 +33,22 @@ def test_a_dead_run_is_resumed_whatever_prefect_calls_it(kind: StateType) -> Non
 def test_a_run_that_somebody_works_on_is_left_alone(kind: StateType) -> None:
     """The fence says so, and nothing that Prefect believes counts against it."""
     for status in (None, *ExecutionStatus):
-        situation = Situation(run(kind, cancelled_by_user=True), status, resumes=99, free_seconds=None)
-        assert decide(situation, POLICY) is Action.WAIT
+        assert decide(Situation(run(kind), status, resumes=99, free_seconds=None), POLICY) is Action.WAIT
 
 
 def test_nothing_is_resumed_within_the_grace() -> None:
     """The second report of a crash comes seconds after the first, and must not hit the resumed run."""
-    assert decide(replace(DEAD, free_seconds=9.9), POLICY) is Action.WAIT
+    crashed = replace(DEAD, run=run(StateType.CRASHED))
+    assert decide(crashed, POLICY) is Action.RESUME
+    assert decide(replace(crashed, free_seconds=9.9), POLICY) is Action.WAIT
+
+
+def test_a_run_whose_worker_is_dead_too_is_resumed_sooner() -> None:
+    """Nobody has reported the death, so nobody will report it again; a process that just starts has opened no row."""
+    assert decide(replace(DEAD, free_seconds=5.0), POLICY) is Action.RESUME
+    assert decide(replace(DEAD, free_seconds=4.9), POLICY) is Action.WAIT
+    for status in (None, PENDING):
+        assert decide(replace(DEAD, status=status, free_seconds=9.9), POLICY) is Action.WAIT
 
 
 @pytest.mark.parametrize("status", [None, *ExecutionStatus])
@@ -86,6 +95,14 @@ def test_a_users_cancellation_is_carried_out_at_once(kind: StateType) -> None:
         assert decide(replace(cancelled, status=status), POLICY) is Action.CANCEL
 
 
+@pytest.mark.parametrize("kind", [StateType.CANCELLING, StateType.CANCELLED])
+def test_a_process_that_no_worker_has_told_is_put_out(kind: StateType) -> None:
+    """Its worker was killed, so that the cancellation never reached it; a worker that is there is left to do it."""
+    at_work = Situation(run(kind, cancelled_by_user=True), RUNNING, resumes=0, free_seconds=None)
+    assert decide(at_work, POLICY) is Action.PUT_OUT
+    assert decide(replace(at_work, run=replace(at_work.run, seconds_in_state=30.0)), POLICY) is Action.WAIT
+
+
 @pytest.mark.parametrize("status", [COMPLETED, FAILED, CANCELLED])
 def test_prefect_is_told_how_an_execution_ended(status: ExecutionStatus) -> None:
     """Its process may have died after closing the row; given a moment, most tell Prefect themselves."""
@@ -109,7 +126,10 @@ def history(*kinds: str) -> list[State]:
         (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING"), True),
         (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "CANCELLED"), True),
         (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "CANCELLED", "CANCELLED"), True),
+        (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "CRASHED"), True),
+        (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "CRASHED", "CANCELLED"), True),
         (("SCHEDULED", "CANCELLED"), True),
+        (("SCHEDULED", "PENDING", "RUNNING", "CRASHED"), False),
         (("SCHEDULED", "PENDING", "RUNNING", "CRASHED", "SCHEDULED", "CANCELLED"), True),
         (("SCHEDULED", "PENDING", "RUNNING", "CANCELLED"), False),
         (("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "CANCELLED", "SCHEDULED", "RUNNING", "CANCELLED"), False),
