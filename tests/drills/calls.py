@@ -1,7 +1,6 @@
 """The endpoint's log, read while it grows."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +55,13 @@ class CallLog:
             self._by_number[number].delivered = False
 
 
-def paid_again(calls: Iterable[Call]) -> int:
-    """How many answers were paid for more than once: read again, or asked for again after they had been read."""
-    paid: Counter[str] = Counter()
+def paid_again(calls: Iterable[Call]) -> tuple[Call, ...]:
+    """The answers that were read and then paid for again, once for each time: read again, or just asked for again."""
+    paid: dict[str, Call] = {}
+    again: list[Call] = []
     for call in sorted(calls, key=lambda call: call.begun_at):
-        if call.delivered or paid[call.digest]:
-            paid[call.digest] += 1
-    return sum(count - 1 for count in paid.values() if count)
+        if call.digest in paid:
+            again.append(paid[call.digest])
+        elif call.delivered:
+            paid[call.digest] = call
+    return tuple(again)

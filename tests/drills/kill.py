@@ -73,6 +73,7 @@ def run_kills(plan: KillPlan, log_file: Path, tell: Callable[[str], None]) -> It
             row = _disturbed(plan, number, stacks.current, CallLog(log_file))
             tell(str(row))
             yield row
+            stacks.current.is_kept |= not row.is_flawless
             if not row.is_completed and number < plan.runs:
                 stacks.replace()
 
@@ -113,7 +114,7 @@ def _disturbed(plan: KillPlan, number: int, stack: DrillStack, log: CallLog) -> 
     ended_at = time.time()
     _wait_until_settled(run)
     calls = run.calls.calls[run.first_call :]
-    in_flight = sum(call.was_open(killed.at) for call in calls) if killed.at is not None else 0
+    again, killed_at = paid_again(calls), killed.at
     return KillRow(
         run=number,
         moment=plan.moment,
@@ -122,12 +123,17 @@ def _disturbed(plan: KillPlan, number: int, stack: DrillStack, log: CallLog) -> 
         status=state.status if state is not None else "never opened",
         resumes=state.resumes if state is not None else 0,
         graph_equal=checks.is_graph_equal(run),
-        answered_calls_paid_again=paid_again(calls),
-        in_flight_at_kill=in_flight,
+        answered_calls_paid_again=len(again),
+        in_flight_at_kill=sum(call.was_open(killed_at) for call in calls) if killed_at is not None else 0,
         spurious_or_missing_rows=checks.problems(run, state),
         seconds_kill_to_next_call=_seconds_to_next_call(run, killed),
         seconds_kill_to_end=None if killed.at is None else round(ended_at - (killed.ready_at or killed.at), 2),
         seconds_to_restart=round(killed.ready_at - killed.at, 2) if killed.ready_at and killed.at else None,
+        seconds_from_answer_to_kill=tuple(
+            round(killed_at - call.answered_at, 3)
+            for call in again
+            if killed_at is not None and call.answered_at is not None
+        ),
         error=state.error if state is not None else None,
     )
 

@@ -10,7 +10,8 @@ class KillRow:
     """One run that was disturbed once. Seconds count from the kill; for a whole stack, from when it was ready again.
 
     `answered_calls_paid_again` are questions asked again although their answer had been read; `in_flight_at_kill`
-    those whose answer the dead process never read. `spurious_or_missing_rows` says what is wrong, a sentence each.
+    those whose answer the dead process never read; `seconds_from_answer_to_kill` how long before the kill each answer
+    that was paid again had arrived. `spurious_or_missing_rows` says what is wrong, a sentence each.
     """
 
     run: int
@@ -26,6 +27,7 @@ class KillRow:
     seconds_kill_to_next_call: float | None
     seconds_kill_to_end: float | None
     seconds_to_restart: float | None = None
+    seconds_from_answer_to_kill: tuple[float, ...] = ()
     error: str | None = None
 
     @property
@@ -33,8 +35,15 @@ class KillRow:
         """Whether the execution came to its end by itself."""
         return self.status == "completed"
 
+    @property
+    def is_flawless(self) -> bool:
+        """Whether it ended as an undisturbed run does, at the same price."""
+        flaws = self.answered_calls_paid_again or self.spurious_or_missing_rows
+        return self.is_completed and self.graph_equal and not flaws
+
     def __str__(self) -> str:
-        calls = f"paid again {self.answered_calls_paid_again}, in flight {self.in_flight_at_kill}"
+        ages = f" {list(self.seconds_from_answer_to_kill)}" if self.seconds_from_answer_to_kill else ""
+        calls = f"paid again {self.answered_calls_paid_again}{ages}, in flight {self.in_flight_at_kill}"
         graph = "same graph" if self.graph_equal else "ANOTHER GRAPH"
         times = f"next call {_shown(self.seconds_kill_to_next_call)}, end {_shown(self.seconds_kill_to_end)}"
         problems = "".join(f"\n      {problem}" for problem in self.spurious_or_missing_rows)
@@ -67,11 +76,6 @@ def summary_of(victim: str, moment: str, seed: int, rows: Sequence[KillRow]) -> 
         "median_seconds_to_end": _median(row.seconds_kill_to_end for row in rows if row.killed),
         "rows": [asdict(row) for row in rows],
     }
-
-
-def is_flawless(summary: dict[str, object]) -> bool:
-    """Whether nothing was paid again, nothing differs, and nothing needed a hand."""
-    return not any(summary[name] for name in ("paid_again", "graphs_differ", "spurious_rows", "not_completed"))
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -1,6 +1,7 @@
 """A stack of the drill's own: started as a user starts it, killed as nobody should, and asked what it did."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class DrillStack:
 
     def __init__(self, home: Path, endpoint_url: str) -> None:
         self.home = home
+        self.is_kept = False
         self._settings = Settings(home=home / "state")
         self._environment = _environment(home, endpoint_url)
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -56,11 +58,14 @@ class DrillStack:
     @classmethod
     @contextmanager
     def started(cls, endpoint_url: str) -> Generator["DrillStack"]:
-        """A running stack; it is stopped, with all its processes, at the end of the block."""
+        """A running stack; it is stopped at the end of the block, and its home removed unless it `is_kept`."""
         stack = cls(Path(tempfile.mkdtemp(prefix="kdrill-", dir="/tmp")), endpoint_url)
         try:
             stack.start()
             yield stack
+        except BaseException:
+            stack.is_kept = True
+            raise
         finally:
             stack.stop()
 
@@ -86,7 +91,7 @@ class DrillStack:
             raise DrillFailed(f"the stack does not start: see {self.log}")
 
     def stop(self) -> None:
-        """`knowledge down`."""
+        """`knowledge down`; what is in the home is kept only if something went wrong."""
         if self._database is not None:
             self._database[1].close()
         with self.log.open("ab") as log:
@@ -94,6 +99,8 @@ class DrillStack:
             subprocess.run(command, cwd=self.home, env=self._environment, stderr=log, timeout=_STOP_SECONDS, check=True)
         if self._supervisor is not None:
             self._supervisor.wait(timeout=_STOP_SECONDS)
+        if not self.is_kept:
+            shutil.rmtree(self.home)
 
     @property
     def log(self) -> Path:
