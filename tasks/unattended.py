@@ -1,10 +1,12 @@
 """Signals to runs that no process works on: held for review, waiting in the queue, or left by a dead process."""
 
 import asyncio
+from contextlib import suppress
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from knowledge.ids import ExecutionId, FlowRunId
@@ -35,13 +37,17 @@ async def act_unattended(
 
 
 async def end_cancelled(client: PrefectClient, flow_run_id: FlowRunId, reason: str) -> None:
-    """Makes the flow run say Cancelled, whatever it says now."""
-    await client.set_flow_run_state(UUID(flow_run_id), Cancelled(message=reason), force=True)
+    """Makes the flow run say Cancelled, whatever it says now; one that Prefect has forgotten has ended."""
+    with suppress(ObjectNotFound):
+        await client.set_flow_run_state(UUID(flow_run_id), Cancelled(message=reason), force=True)
 
 
 async def is_suspended(client: PrefectClient, flow_run_id: FlowRunId) -> bool:
     """Whether the flow run waits, without a process, for people to decide."""
-    run = await client.read_flow_run(UUID(flow_run_id))
+    try:
+        run = await client.read_flow_run(UUID(flow_run_id))
+    except ObjectNotFound:
+        return False
     return run.state is not None and run.state.is_paused() and bool(run.state.state_details.pause_reschedule)
 
 

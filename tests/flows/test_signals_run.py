@@ -2,24 +2,30 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Scheduled
 
 from deployments.signalling import Sent, send_signal
+from deployments.submission import DEPLOYMENT
 from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import SignalRefused
-from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
 from knowledge.settings import Settings
-from knowledge.signals import SignalName
+from knowledge.signals import Signal, SignalName
 from tables.graph_store import latest_extractions
 from tables.ledger import Ledger
 from tables.signals import Signals
@@ -29,14 +35,14 @@ from tests.scripted_endpoint import JSON, Reply
 
 pytestmark = pytest.mark.stack
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 150
 _CALLS_AT_ONCE = 8
 _LONG = TEXT + "".join(f"\n\nIn Oslo Brandt saw it. {f'Line {n} of the chronicle is here. ' * 80}" for n in range(10))
 _REVIEWED = ("approved", "rejected", "accepted", "dropped")
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Returns when it holds; fails after a minute."""
+    """Returns when it holds; fails when it takes minutes."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -52,8 +58,11 @@ class Commanded:
     process: "subprocess.Popen[str]"
 
     @classmethod
-    def run(cls, stack: StackUnderTest, organization: str, *arguments: str, **documents: str) -> "Commanded":
-        """Starts the command for these documents, given by name and text."""
+    @contextmanager
+    def running(
+        cls, stack: StackUnderTest, organization: str, *arguments: str, **documents: str
+    ) -> Generator["Commanded"]:
+        """The command for these documents, given by name and text; ended with the block if it is not over."""
         files = [str(stack.write(f"{name}.txt", text)) for name, text in documents.items()]
         options = ("--ontology", str(stack.ontology), "--organization", organization, "--json", *arguments)
         process = subprocess.Popen(
@@ -64,7 +73,11 @@ class Commanded:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return cls(stack, OrganizationId(organization), process)
+        try:
+            yield cls(stack, OrganizationId(organization), process)
+        finally:
+            process.kill()
+            process.communicate()
 
     def finish(self) -> Ran:
         """The command at its end."""
@@ -118,12 +131,14 @@ def slow(shared_stack: StackUnderTest) -> Generator[Commanded]:
     """Two documents in one command, each with as many calls under way as may be, and no answer yet."""
     shared_stack.endpoint.answer = model = SlowModel(threading.Event())
     shared_stack.endpoint.requests.clear()
-    command = Commanded.run(shared_stack, "slowly", chronicle=_LONG, wrong=_LONG.replace("chronicle", "annals"))
-    until(lambda: len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE)
-    yield command
-    model.released.set()
-    command.process.kill()
-    command.process.communicate()
+    with Commanded.running(
+        shared_stack, "slowly", chronicle=_LONG, wrong=_LONG.replace("chronicle", "annals")
+    ) as command:
+        try:
+            until(lambda: len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE)
+            yield command
+        finally:
+            model.released.set()
 
 
 @pytest.fixture
@@ -189,12 +204,10 @@ def held(shared_stack: StackUnderTest) -> Generator[Commanded]:
     """Four documents, each held for its review, in one command that watches them to their ends."""
     shared_stack.endpoint.answer = knowing_model
     documents = {name: f"{TEXT} This one is to be {name}." for name in _REVIEWED}
-    command = Commanded.run(shared_stack, "reviewing", "--review", **documents)
-    waiting = [ExecutionStatus.WAITING] * len(_REVIEWED)
-    until(lambda: [state.status for state in command.executions.values()] == waiting)
-    yield command
-    command.process.kill()
-    command.process.communicate()
+    with Commanded.running(shared_stack, "reviewing", "--review", **documents) as command:
+        waiting = [ExecutionStatus.WAITING] * len(_REVIEWED)
+        until(lambda: [state.status for state in command.executions.values()] == waiting)
+        yield command
 
 
 def test_a_held_run_has_published_nothing_and_has_no_process(stack: StackUnderTest, held: Commanded) -> None:
@@ -209,57 +222,95 @@ def test_a_held_run_has_published_nothing_and_has_no_process(stack: StackUnderTe
     until(lambda: processes() == {None})
 
 
-def test_an_approved_run_is_published_without_asking_anything_again(stack: StackUnderTest, held: Commanded) -> None:
-    """The decision resumes the run, which goes on from what it had; it is not a restart."""
-    execution = held.executions["approved"]
-    arguments = (execution.id, "approve", '{"comment": "well read"}', "--organization", held.organization_id)
-    sent = stack.command("knowledge", "signal", *arguments)
-    assert (sent.exit_code, "goes on from its review" in sent.stdout) == (0, True), sent.stderr
-    until(lambda: held.executions["approved"].status is ExecutionStatus.COMPLETED)
-    assert held.published == {"approved"}
-    assert held.executions["approved"].resumes == 0
-    assert not stack.endpoint.requests
-    (decision,) = held.signals.history(held.executions["approved"].id)
-    assert (decision.outcome, decision.reason) == ("approved", "well read")
+@dataclass(frozen=True)
+class Decided:
+    """Four decisions as they were sent, at once; the executions have ended."""
+
+    command: Commanded
+    approval: Ran
+    misfit: JSON
+    cancellation: Sent
+
+    def execution(self, document: str) -> WorkflowExecutionState:
+        """How the document's execution ended."""
+        return self.command.executions[document]
+
+    def decision(self, document: str) -> Signal:
+        """The one signal it was sent."""
+        (signal,) = self.command.signals.history(self.execution(document).id)
+        return signal
 
 
-def test_a_rejected_run_ends_with_the_reviewers_reason(held: Commanded) -> None:
-    """Nothing of it is published; a second opinion comes too late."""
-    rejected = held.executions["rejected"]
+@pytest.fixture(scope="module")
+def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
+    """One approved with the command, one rejected, one approved as Prefect's UI does it, one cancelled."""
+    shared_stack.endpoint.requests.clear()
+    approved, rejected, accepted, dropped = (held.executions[name] for name in _REVIEWED)
     held.signal(rejected, "reject", '{"comment": "too thin"}')
-    until(lambda: held.executions["rejected"].status is ExecutionStatus.CANCELLED)
-    assert held.executions["rejected"].error == "rejected by review: too thin"
-    assert "rejected" not in held.published
+    form = f"{shared_stack.running.api_url}/flow_runs/{accepted.flow_run_id}/resume"
+    misfit = httpx.post(form, json={"run_input": {"decision": "perhaps"}}).json()
+    httpx.post(form, json={"run_input": {"decision": "approve", "comment": "from the form"}}).raise_for_status()
+    arguments = (approved.id, "approve", '{"comment": "well read"}', "--organization", held.organization_id)
+    approval = shared_stack.command("knowledge", "signal", *arguments)
+    cancellation = held.signal(dropped, "cancel")
+    until(lambda: all(state.status.is_final for state in held.executions.values()))
+    return Decided(held, approval, misfit, cancellation)
+
+
+def test_an_approved_run_is_published_without_asking_anything_again(stack: StackUnderTest, decided: Decided) -> None:
+    """The decision resumes the run, which goes on from what it had; it is not a restart."""
+    assert (decided.approval.exit_code, "goes on from its review" in decided.approval.stdout) == (0, True)
+    assert decided.command.published == {"approved", "accepted"}
+    execution, decision = decided.execution("approved"), decided.decision("approved")
+    assert (execution.status, execution.resumes) == (ExecutionStatus.COMPLETED, 0)
+    assert (decision.outcome, decision.reason) == ("approved", "well read")
+    assert not stack.endpoint.requests
+
+
+def test_a_rejected_run_ends_with_the_reviewers_reason(decided: Decided) -> None:
+    """Nothing of it is published; a second opinion comes too late."""
+    execution = decided.execution("rejected")
+    assert (execution.status, execution.error) == (ExecutionStatus.CANCELLED, "rejected by review: too thin")
     with pytest.raises(SignalRefused, match="is cancelled since"):
-        held.signal(rejected, "approve")
+        decided.command.signal(execution, "approve")
 
 
-async def test_a_run_can_be_approved_in_prefects_ui(held: Commanded, client: PrefectClient) -> None:
+async def test_a_run_can_be_approved_in_prefects_ui(decided: Decided, client: PrefectClient) -> None:
     """The form's answer becomes a signal like any other; an answer that does not fit the form changes nothing."""
-    execution = held.executions["accepted"]
-    assert execution.flow_run_id is not None
-    flow_run_id = UUID(execution.flow_run_id)
-    await client.resume_flow_run(flow_run_id, run_input={"decision": "perhaps"})
-    assert (await _prefect_state(client, execution)).name == "Suspended"
-    await client.resume_flow_run(flow_run_id, run_input={"decision": "approve", "comment": "from the form"})
-    until(lambda: held.executions["accepted"].status is ExecutionStatus.COMPLETED)
-    (decision,) = held.signals.history(execution.id)
+    assert decided.misfit["status"] == "REJECT"
+    decision = decided.decision("accepted")
     assert (decision.name, decision.sent_by, decision.outcome) == (SignalName.APPROVE, "Prefect", "approved")
-    assert (await _final_state(client, execution)).is_completed()
+    assert decision.reason == "from the form"
+    assert (await _final_state(client, decided.execution("accepted"))).is_completed()
 
 
-async def test_a_held_run_can_be_cancelled(held: Commanded, client: PrefectClient) -> None:
+async def test_a_held_run_can_be_cancelled(decided: Decided, client: PrefectClient) -> None:
     """No process is there to do it, so the command does, at once, on both sides."""
-    execution = held.executions["dropped"]
-    sent = await asyncio.to_thread(held.signal, execution, "cancel")
+    assert decided.cancellation.effect == "cancelled"
+    execution = decided.execution("dropped")
+    assert execution.status is ExecutionStatus.CANCELLED
+    assert (await _final_state(client, execution)).name == "Cancelled"
+
+
+async def test_a_run_in_the_queue_can_be_cancelled(slow: Commanded, client: PrefectClient) -> None:
+    """Its process is dead and the next not yet started: nothing starts it any more."""
+    deployment = await client.read_deployment_by_name(DEPLOYMENT)
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    parameters = {"document": "doc_0", "ontology": "ont_0"}
+    run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=later)
+    ledger = Ledger(slow.stack.database, slow.organization_id)
+    opened = ledger.open_execution(
+        FlowRunId(str(run.id)), document_name="queued", parameters={}, pid=2**22 - 1, host=socket.gethostname()
+    )
+    sent = await asyncio.to_thread(slow.signal, opened, "cancel")
     assert sent.effect == "cancelled"
-    assert held.executions["dropped"].status is ExecutionStatus.CANCELLED
-    assert (await _prefect_state(client, execution)).name == "Cancelled"
+    assert ledger.load(opened.id).status is ExecutionStatus.CANCELLED
+    assert (await _final_state(client, opened)).name == "Cancelled"
 
 
-def test_a_command_whose_documents_were_not_all_approved_says_so(held: Commanded) -> None:
+def test_a_command_whose_documents_were_not_all_approved_says_so(decided: Decided) -> None:
     """It waited for all four decisions; two documents were published."""
-    ran = held.finish()
+    ran = decided.command.finish()
     assert ran.exit_code == 1
     assert [execution["status"] for execution in ran.executions] == ["completed", "cancelled", "completed", "cancelled"]
 
