@@ -180,7 +180,7 @@ class _Execution:
         self._keepsakes.remove()
 
     async def _open_stages(self, opened: AsyncExitStack) -> Stages:
-        """The stages with this run's models. Embedded ones work in this process: no permits to share, nothing to lose."""
+        """The stages with this run's models. Embedded ones have no permits to share and nothing to lose."""
         settings = self._settings
         permits = journal = None
         if settings.embedding.is_configured:
