@@ -8,9 +8,13 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 
 from prefect.client.orchestration import get_client
 
+from deployments.home import StackHome
+from deployments.state import read_state
 from knowledge.settings import Settings
 from tasks.reconciliation import Reconciler, describe
 from tasks.recovery import RecoveryPolicy
@@ -35,13 +39,18 @@ async def _look_again_and_again(settings: Settings) -> None:
     policy = RecoveryPolicy(settings.recovery.grace_seconds, settings.recovery.max_resumes)
     async with get_client() as client:
         storage = await ResultStorage.aload(RESULTS_BLOCK, client=client)
-        reconciler = Reconciler(client, storage.database, policy)
+        reconciler = Reconciler(client, storage.database, policy, partial(_worker_since, StackHome.of(settings)))
         while True:
             done = describe(await reconciler.reconcile())
             if done:
                 print(done, flush=True)
             due = reconciler.next_due_seconds
             await asyncio.sleep(_LOOK_SECONDS if due is None else min(_LOOK_SECONDS, due))
+
+
+def _worker_since(home: StackHome) -> datetime | None:
+    worker = read_state(home.state_file).process("worker")
+    return None if worker is None else datetime.fromtimestamp(worker.created_at, UTC)
 
 
 async def _recover_until_told() -> None:

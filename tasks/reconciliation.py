@@ -51,18 +51,23 @@ class _Seen:
 
 
 class Reconciler:
-    """Looks at all runs and does what is to be done. It remembers nothing but since when it saw a fence free."""
+    """Looks at all runs and does what is to be done. It remembers nothing but since when it saw a fence free.
+
+    `worker_since` says since when there is the one worker that runs them, where that is known.
+    """
 
     def __init__(
         self,
         client: PrefectClient,
         database: Database,
         policy: RecoveryPolicy,
+        worker_since: Callable[[], datetime | None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._database = database
         self._policy = policy
+        self._worker_since = worker_since
         self._now = now
         self._seen: dict[FlowRunId, _Seen] = {}
 
@@ -128,12 +133,14 @@ class Reconciler:
         if state.type in _CANCELLED or not (is_held or state.type in _WAITING):
             history = await self._client.read_flow_run_states(run.id)
             cancelled = is_cancelled_by_user(sorted(history, key=_when))
+        worker_since = self._worker_since()
         return RunView(
             type=state.type,
             name=state.name or state.type.value,
             seconds_in_state=(datetime.now(UTC) - _when(state)).total_seconds(),
             starts=run.run_count,
             is_resumable=run.deployment_id is not None,
+            is_worker_dead=worker_since is not None and _when(state) < worker_since,
             cancelled_by_user=cancelled,
         )
 

@@ -12,12 +12,13 @@ from prefect.client.schemas.objects import State, StateType
 
 from knowledge.domain import ExecutionStatus
 
-# The worker has claimed the run and must start a process. Longer than that takes, and the worker has died in between.
-_START_SECONDS = 45.0
+# A worker that has claimed a run must be given the time to start its process on a busy machine: a run that is
+# scheduled again while its worker still holds it makes that worker fail. Longer, and the worker has died.
+_START_SECONDS = 150.0
+# A worker reports a death at once and once more within seconds, unless it is dead itself.
+_WORKER_DEAD_SECONDS = 3.0
 # A worker that is there ends a cancelled process within seconds, by SIGKILL after 30 of them.
 _CANCELLING_SECONDS = 40.0
-# A worker reports the death of a process at once, and again later. No report in this time: the worker is dead too.
-_SILENT_SECONDS = 5.0
 _OVER = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED})
 
 
@@ -42,13 +43,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A flow run as Prefect has it; `starts` are the times that it was set to Running."""
+    """A flow run as Prefect has it; `starts` are the times that it was set to Running.
+
+    `is_worker_dead` is only said of the worker that brought it into the state in which it is.
+    """
 
     type: StateType
     name: str
     seconds_in_state: float
     starts: int
     is_resumable: bool
+    is_worker_dead: bool = False
     cancelled_by_user: bool = False
 
 
@@ -83,7 +88,8 @@ def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
         # Somebody works on it, or a worker or a user will take it up.
         return Action.WAIT
     if run.type is StateType.PENDING:
-        return Action.START if run.seconds_in_state > _START_SECONDS and free >= policy.grace_seconds else Action.WAIT
+        is_stuck = run.is_worker_dead or run.seconds_in_state > _START_SECONDS
+        return Action.START if is_stuck and free >= policy.grace_seconds else Action.WAIT
     if situation.status is not None and situation.status.is_final:
         return _report(run, free, policy)
     if run.cancelled_by_user:
@@ -97,8 +103,10 @@ def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
 
 
 def _grace_seconds(situation: Situation, policy: RecoveryPolicy) -> float:
-    is_silent = situation.run.type is StateType.RUNNING and situation.status is ExecutionStatus.RUNNING
-    return min(_SILENT_SECONDS, policy.grace_seconds) if is_silent else policy.grace_seconds
+    """Shorter where nobody is left to report the death late, and the process was past its start."""
+    was_at_work = situation.run.type is StateType.RUNNING and situation.status is ExecutionStatus.RUNNING
+    is_alone = was_at_work and situation.run.is_worker_dead
+    return min(_WORKER_DEAD_SECONDS, policy.grace_seconds) if is_alone else policy.grace_seconds
 
 
 def _report(run: RunView, free: float, policy: RecoveryPolicy) -> Action:

@@ -94,7 +94,7 @@ def shared_stack() -> Generator[StackUnderTest]:
             "KNOWLEDGE_EMBEDDING__BASE_URL": endpoint.base_url,
             "KNOWLEDGE_EMBEDDING__MODEL": "scripted",
             "KNOWLEDGE_RETRY__FIRST_DELAY_SECONDS": "0.1",
-            "KNOWLEDGE_RECOVERY__GRACE_SECONDS": "5",
+            "KNOWLEDGE_RECOVERY__GRACE_SECONDS": "6",
             "KNOWLEDGE_RECOVERY__MAX_RESUMES": "2",
         }
         with (home / "up.log").open("wb") as log:

@@ -67,7 +67,8 @@ class SlowModel:
 
     def answers_to(self, organization: str) -> dict[str, int]:
         """How often each question of the organisation's document was answered."""
-        return {question: times for question, times in self.answered.items() if f"saw {organization} " in question}
+        with self.lock:
+            return {question: times for question, times in self.answered.items() if f"saw {organization} " in question}
 
 
 _PARAGRAPHS = {"killed": 90, "cancelled": 150, "poisonous": 2, "stopped": 30, "undisturbed": 30}

@@ -44,11 +44,12 @@ def test_nothing_is_resumed_within_the_grace() -> None:
 
 
 def test_a_run_whose_worker_is_dead_too_is_resumed_sooner() -> None:
-    """Nobody has reported the death, so nobody will report it again; a process that just starts has opened no row."""
-    assert decide(replace(DEAD, free_seconds=5.0), POLICY) is Action.RESUME
-    assert decide(replace(DEAD, free_seconds=4.9), POLICY) is Action.WAIT
+    """Nobody is left to report the death late; but a process that just starts has opened no execution yet."""
+    alone = replace(DEAD, run=replace(RUN, is_worker_dead=True), free_seconds=3.0)
+    assert decide(alone, POLICY) is Action.RESUME
+    assert decide(replace(alone, free_seconds=2.9), POLICY) is Action.WAIT
     for status in (None, PENDING):
-        assert decide(replace(DEAD, status=status, free_seconds=9.9), POLICY) is Action.WAIT
+        assert decide(replace(alone, status=status, free_seconds=9.9), POLICY) is Action.WAIT
 
 
 @pytest.mark.parametrize("status", [None, *ExecutionStatus])
@@ -60,11 +61,13 @@ def test_a_run_that_waits_for_its_turn_is_not_resumed_again(kind: StateType, sta
 
 @pytest.mark.parametrize("status", [None, *ExecutionStatus])
 def test_a_run_that_a_worker_claimed_and_never_started_is_started_again(status: ExecutionStatus | None) -> None:
-    """The worker died in between: that is no resume. Just claimed, it is about to start."""
+    """The worker died in between: that is no resume. One that may live is left time; it fails if it is hurried."""
     pending = replace(DEAD, run=run(StateType.PENDING), status=status)
     assert decide(pending, POLICY) is Action.START
-    assert decide(replace(pending, run=replace(pending.run, seconds_in_state=20.0)), POLICY) is Action.WAIT
-    assert decide(replace(pending, free_seconds=1.0), POLICY) is Action.WAIT
+    assert decide(replace(pending, run=replace(pending.run, seconds_in_state=60.0)), POLICY) is Action.WAIT
+    orphaned = replace(pending, run=replace(pending.run, seconds_in_state=10.0, is_worker_dead=True))
+    assert decide(orphaned, POLICY) is Action.START
+    assert decide(replace(orphaned, free_seconds=9.0), POLICY) is Action.WAIT
 
 
 def test_a_run_that_keeps_dying_is_given_up() -> None:
