@@ -9,6 +9,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
+from knowledge.domain import ExecutionStatus
 from knowledge.ids import ExecutionId, FlowRunId
 from knowledge.signals import Signal, cancellation, standing_of
 from tables.signals import Signals
@@ -34,6 +35,20 @@ async def act_unattended(
     if standing.decision is not None and await _resume(client, flow_run_id, standing.decision):
         return "the run goes on from its review"
     return None
+
+
+async def tend_suspended(
+    client: PrefectClient, signals: Signals, execution_id: ExecutionId, flow_run_id: FlowRunId
+) -> str | None:
+    """As `act_unattended`, for a flow run that is suspended; if nothing is to be done, the execution says it waits.
+
+    It mends what a process or command that died in the middle has left: a signal recorded and not followed, or a
+    flow run suspended whose execution still says that it runs.
+    """
+    done = await act_unattended(client, signals, execution_id, flow_run_id)
+    if done is None:
+        await asyncio.to_thread(signals.show, execution_id, ExecutionStatus.WAITING)
+    return done
 
 
 async def end_cancelled(client: PrefectClient, flow_run_id: FlowRunId, reason: str) -> None:

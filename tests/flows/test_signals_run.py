@@ -29,6 +29,7 @@ from knowledge.signals import Signal, SignalName
 from tables.graph_store import latest_extractions
 from tables.ledger import Ledger
 from tables.signals import Signals
+from tasks.unattended import tend_suspended
 from tests.running_stack import BIN, Ran, StackUnderTest
 from tests.sample import TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
@@ -222,6 +223,26 @@ def test_a_held_run_has_published_nothing_and_has_no_process(stack: StackUnderTe
     until(lambda: processes() == {None})
 
 
+def tend(held: Commanded, execution: WorkflowExecutionState) -> str | None:
+    """What whoever finds the suspended run does for it."""
+    assert execution.flow_run_id is not None
+
+    async def tended(flow_run_id: FlowRunId) -> str | None:
+        async with get_client() as client:
+            return await tend_suspended(client, held.signals, execution.id, flow_run_id)
+
+    with temporary_settings({PREFECT_API_URL: held.stack.running.api_url}):
+        return asyncio.run(tended(execution.flow_run_id))
+
+
+def test_a_suspended_run_whose_process_died_too_early_is_shown_to_wait(held: Commanded) -> None:
+    """Between Prefect and the execution's row lies a moment in which a process can die."""
+    execution = held.executions["rejected"]
+    held.signals.show(execution.id, ExecutionStatus.RUNNING)
+    assert tend(held, execution) is None
+    assert held.executions["rejected"].status is ExecutionStatus.WAITING
+
+
 @dataclass(frozen=True)
 class Decided:
     """Four decisions as they were sent, at once; the executions have ended."""
@@ -243,10 +264,11 @@ class Decided:
 
 @pytest.fixture(scope="module")
 def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
-    """One approved with the command, one rejected, one approved as Prefect's UI does it, one cancelled."""
+    """Approved with the command, rejected by a command that died at once, approved as in Prefect's UI, cancelled."""
     shared_stack.endpoint.requests.clear()
     approved, rejected, accepted, dropped = (held.executions[name] for name in _REVIEWED)
-    held.signal(rejected, "reject", '{"comment": "too thin"}')
+    held.signals.send(rejected.id, SignalName.REJECT, {"comment": "too thin"}, "ada")
+    assert tend(held, rejected) == "the run goes on from its review"
     form = f"{shared_stack.running.api_url}/flow_runs/{accepted.flow_run_id}/resume"
     misfit = httpx.post(form, json={"run_input": {"decision": "perhaps"}}).json()
     httpx.post(form, json={"run_input": {"decision": "approve", "comment": "from the form"}}).raise_for_status()
