@@ -15,13 +15,13 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.database import open_database
-from deployments.liveness import is_running
 from deployments.stack import running_stack
 from knowledge.domain import WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, OrganizationId
 from knowledge.settings import Settings
 from knowledge.signals import Signal, SignalName
+from tables.fence import held_fences
 from tables.ledger import Ledger
 from tables.session import Database
 from tables.signals import Signals
@@ -81,8 +81,9 @@ async def _effect(database: Database, state: WorkflowExecutionState) -> str:
     signals = Signals(database, state.organization_id)
     try:
         async with get_client() as client:
+            has_process = await asyncio.to_thread(held_fences, database, [state.flow_run_id])
             # A suspended run's process, if it is still there, does nothing any more.
-            if is_running(state) and not await is_suspended(client, state.flow_run_id):
+            if has_process and not await is_suspended(client, state.flow_run_id):
                 return _LEFT_TO_PROCESS
             return await act_unattended(client, signals, state.id, state.flow_run_id) or _LEFT_FOR_LATER
     except (httpx.HTTPError, PrefectHTTPStatusError):

@@ -92,11 +92,10 @@ class Ledger:
             return _changed(session, changes, execution_id)
 
     def is_held_by(self, execution_id: ExecutionId, holder: str) -> bool:
-        """Whether the execution runs and `holder` is who works on it."""
+        """Whether the execution is under way, or paused, and `holder` is who works on it."""
         run = WorkflowExecution
-        query = self._select().where(
-            run.id == execution_id, run.holder == holder, run.status == ExecutionStatus.RUNNING
-        )
+        at_work = (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
+        query = self._select().where(run.id == execution_id, run.holder == holder, run.status.in_(at_work))
         with self._session() as session:
             return session.scalar(query) is not None
 

@@ -32,7 +32,9 @@ from tables.fence import evict, held_fences
 from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, executions_of, unfinished_executions
 from tables.session import Database
+from tables.signals import Signals
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
+from tasks.unattended import act_unattended, tend_suspended
 
 FLOW, DEPLOYMENT = "extraction", "default"
 _PAGE = 200
@@ -91,9 +93,21 @@ class Reconciler:
         for run_id, run in runs.items():
             execution = known.get(run_id)
             situation = await self._situation(run, execution, is_held=run_id in held)
+            if situation.run.type is StateType.PAUSED and execution is not None and run_id not in held:
+                await self._tend(run_id, execution)
             if decide(situation, self._policy) is not Action.WAIT:
                 done.append((run_id, await self._handle(run_id, situation)))
         return tuple(each for each in done if each[1] is not Action.WAIT)
+
+    async def _tend(self, run_id: FlowRunId, execution: ExecutionOverview) -> None:
+        """A run that is held for review: what signals ask for is done, should their sender have died over it."""
+        if execution.status.is_final:
+            return
+        signals = Signals(self._database, execution.organization_id)
+        try:
+            await tend_suspended(self._client, signals, execution.id, run_id)
+        except (KnowledgeError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+            _logger.warning("flow run %s: its signals will be looked at again: %s", run_id, error)
 
     @property
     def next_due_seconds(self) -> float | None:
@@ -195,6 +209,9 @@ class Reconciler:
         match action:
             case Action.RESUME | Action.START:
                 if execution is not None:
+                    signals = Signals(self._database, execution.organization_id)
+                    if await act_unattended(self._client, signals, execution.id, FlowRunId(str(run.id))):
+                        return
                     ledger = Ledger(self._database, execution.organization_id)
                     await asyncio.to_thread(ledger.await_process, execution.id, counted=action is Action.RESUME)
                 await self._set_state(run, AwaitingRetry(message="Its process has died; it is resumed."))

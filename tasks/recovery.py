@@ -84,7 +84,8 @@ def decide(situation: Situation, policy: RecoveryPolicy) -> Action:
     run, free = situation.run, situation.free_seconds
     if free is None and run.cancelled_by_user:
         return Action.PUT_OUT if run.seconds_in_state > _CANCELLING_SECONDS else Action.WAIT
-    if free is None or run.type in {StateType.SCHEDULED, StateType.PAUSED}:
+    is_closed = situation.status is not None and situation.status.is_final
+    if free is None or run.type is StateType.SCHEDULED or (run.type is StateType.PAUSED and not is_closed):
         # Somebody works on it, or a worker or a user will take it up.
         return Action.WAIT
     if run.type is StateType.PENDING:

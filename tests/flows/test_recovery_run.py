@@ -139,7 +139,8 @@ def start(stack: StackUnderTest) -> Iterator[Callable[[str], Started]]:
 def _graph(execution: dict[str, Any]) -> list[JSON]:
     """The exported graph without what names the document."""
     lines = [json.loads(line) for line in Path(execution["exports"]["jsonl"]).read_text().splitlines()]
-    return [{name: value for name, value in line.items() if "id" not in name} for line in lines]
+    found = [{name: value for name, value in line.items() if "id" not in name} for line in lines]
+    return sorted(found, key=lambda line: json.dumps(line, sort_keys=True))
 
 
 def _prefect_state(stack: StackUnderTest, flow_run_id: FlowRunId | None) -> str:
