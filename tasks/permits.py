@@ -22,23 +22,42 @@ class GlobalPermits:
 
     def __init__(self, limit: str = EMBEDDING_LIMIT) -> None:
         self._limit = limit
+        self._holders: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def permit(self) -> AsyncGenerator[None]:
         """Holds one slot of the limit for the duration of the block; waits for a server that is away.
 
+        The slot is given back beside what follows: an answer must be stored at once, not after a round trip.
+
         Raises:
             ConcurrencySlotAcquisitionError: the limit does not exist, or the server did not answer for minutes.
         """
-        slot = await self._acquire()
+        taken, done = asyncio.get_running_loop().create_future(), asyncio.Event()
+        holder = asyncio.create_task(self._hold(taken, done))
+        self._holders.add(holder)
+        holder.add_done_callback(self._holders.discard)
         try:
+            await taken
             yield
         finally:
-            try:
-                await slot.aclose()
-            except httpx.HTTPError as error:
-                # The answer is paid for and goes on; the slot comes back when its lease ends.
-                _logger.warning("a slot of %r could not be given back now: %s", self._limit, error)
+            done.set()
+
+    async def _hold(self, taken: "asyncio.Future[None]", done: asyncio.Event) -> None:
+        try:
+            slot = await self._acquire()
+        except Exception as error:  # noqa: BLE001 -- told to whoever waits for the slot
+            if not taken.done():
+                taken.set_exception(error)
+            return
+        if not taken.done():
+            taken.set_result(None)
+        await done.wait()
+        try:
+            await slot.aclose()
+        except httpx.HTTPError as error:
+            # It comes back when its lease ends.
+            _logger.warning("a slot of %r could not be given back now: %s", self._limit, error)
 
     async def _acquire(self) -> AsyncExitStack:
         deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
