@@ -55,8 +55,10 @@ def test_a_run_whose_worker_is_dead_too_is_resumed_sooner() -> None:
 @pytest.mark.parametrize("status", [None, *ExecutionStatus])
 @pytest.mark.parametrize("kind", [StateType.SCHEDULED, StateType.PAUSED])
 def test_a_run_that_waits_for_its_turn_is_not_resumed_again(kind: StateType, status: ExecutionStatus | None) -> None:
-    """A busy or absent worker takes it up some day; a user has paused it."""
-    assert decide(replace(DEAD, run=run(kind), status=status), POLICY) is Action.WAIT
+    """A busy or absent worker takes it up some day; a run held for review waits for people, until it is closed."""
+    is_closed = kind is StateType.PAUSED and status is not None and status.is_final
+    expected = Action.REPORT if is_closed else Action.WAIT
+    assert decide(replace(DEAD, run=run(kind), status=status), POLICY) is expected
 
 
 @pytest.mark.parametrize("status", [None, *ExecutionStatus])
