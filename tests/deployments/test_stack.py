@@ -129,13 +129,18 @@ def _prefect(settings: Settings, *arguments: str) -> None:
 
 async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Settings, client: PrefectClient) -> None:
     """prefect.yaml is the one source, whoever reads it."""
-    ours = await client.read_deployment_by_name("extraction/default")
+    names = ("extraction/default", "recovery/default")
+    before = [await client.read_deployment_by_name(name) for name in names]
     await asyncio.to_thread(_prefect, settings, "deploy", "--all")
-    theirs = await client.read_deployment_by_name("extraction/default")
-    changing = {"updated", "last_polled", "status"}
-    assert theirs.model_dump(exclude=changing) == ours.model_dump(exclude=changing)
-    assert (theirs.pull_steps, theirs.path) == ([], None)
-    assert str(_ROOT) not in theirs.model_dump_json()
+    after = [await client.read_deployment_by_name(name) for name in names]
+    changing = {"updated", "last_polled", "status", "schedules"}
+    for ours, theirs in zip(before, after, strict=True):
+        assert theirs.model_dump(exclude=changing) == ours.model_dump(exclude=changing)
+        assert (theirs.pull_steps, theirs.path) == ([], None)
+        assert str(_ROOT) not in theirs.model_dump_json()
+        assert [each.schedule for each in theirs.schedules] == [each.schedule for each in ours.schedules]
+    # The stack has a part that does what this schedule is for.
+    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [False]]
 
 
 async def test_provisioning_again_leaves_what_an_operator_changed(client: PrefectClient, settings: Settings) -> None:
