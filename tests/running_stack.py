@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
 from deployments.stack import RunningStack, running_stack
 from knowledge.settings import Settings
@@ -22,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 _START_SECONDS = 120
 _RUN_SECONDS = 180
+_DRAIN_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def shared_stack() -> Generator[StackUnderTest]:
         try:
             yield _when_running(home, environment, endpoint, supervisor)
         finally:
+            # What flows in this process still have to tell the server; it would be waited for at exit, in vain.
+            for service in (EventsWorker, APILogWorker):
+                service.drain_all(timeout=_DRAIN_SECONDS, at_exit=False)
             subprocess.run([str(BIN / "knowledge"), "down"], cwd=home, env=environment, timeout=90, check=True)
             supervisor.wait(timeout=30)
 
