@@ -40,22 +40,16 @@ def store_document(database: Database, document: Document, *, media_type: str = 
     """
     if storable_text(document.text) != document.text:
         raise DocumentRefused(document.name, "contains NUL characters or lone surrogates: is it really text?")
-    row = insert(DocumentRow).values(
-        organization_id=document.organization_id,
-        id=document.id,
-        name=storable_text(document.name),
-        text=document.text,
-        source=storable_text(document.source),
-        media_type=media_type,
-        characters=len(document.text),
-    )
-    revived = row.on_conflict_do_update(
-        index_elements=["organization_id", "id"],
-        set_={"deleted_at": None, "deleted_by": None},
-        where=DocumentRow.deleted_at.is_not(None),
-    )
-    with database.org_session(document.organization_id) as session:
-        session.execute(revived)
+    values: dict[str, object] = {
+        "organization_id": document.organization_id,
+        "id": document.id,
+        "name": storable_text(document.name),
+        "text": document.text,
+        "source": storable_text(document.source),
+        "media_type": media_type,
+        "characters": len(document.text),
+    }
+    _insert_or_revive(database, document.organization_id, DocumentRow, values)
     return document.id
 
 
@@ -84,21 +78,15 @@ def store_ontology(database: Database, ontology: OntologySource) -> OntologyId:
     Raises:
         StoreUnavailable: the database did not answer.
     """
-    row = insert(OntologyRow).values(
-        organization_id=ontology.organization_id,
-        id=ontology.id,
-        name=storable_text(ontology.name),
-        suffix=ontology.suffix,
-        content=ontology.content,
-        digest=ontology.digest,
-    )
-    revived = row.on_conflict_do_update(
-        index_elements=["organization_id", "id"],
-        set_={"deleted_at": None, "deleted_by": None},
-        where=OntologyRow.deleted_at.is_not(None),
-    )
-    with database.org_session(ontology.organization_id) as session:
-        session.execute(revived)
+    values: dict[str, object] = {
+        "organization_id": ontology.organization_id,
+        "id": ontology.id,
+        "name": storable_text(ontology.name),
+        "suffix": ontology.suffix,
+        "content": ontology.content,
+        "digest": ontology.digest,
+    }
+    _insert_or_revive(database, ontology.organization_id, OntologyRow, values)
     return ontology.id
 
 
@@ -121,3 +109,23 @@ def load_ontology_source(
         if row is None:
             raise NotFound("ontology", ontology_id)
         return OntologySource(row.id, row.organization_id, row.name, row.suffix, row.content, row.digest)
+
+
+def _insert_or_revive(
+    database: Database,
+    organization_id: OrganizationId,
+    model: type[DocumentRow] | type[OntologyRow],
+    values: dict[str, object],
+) -> None:
+    """A new row; one that is there already stays as it is, but for being deleted."""
+    revived = (
+        insert(model)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=["organization_id", "id"],
+            set_={"deleted_at": None, "deleted_by": None},
+            where=model.deleted_at.is_not(None),
+        )
+    )
+    with database.org_session(organization_id) as session:
+        session.execute(revived)
