@@ -112,6 +112,8 @@ def status(
     console.print(f"{'API':15} {current.server.url or '-'}", highlight=False)
     for run in current.flow_runs:
         console.print(f"{run.execution_id}  {run.status}  pid {run.pid or '-'}", highlight=False)
+    for endpoint in current.endpoints:
+        console.print(f"{endpoint.endpoint}  {endpoint.circuit}  {endpoint.detail}", highlight=False, markup=False)
 
 
 Organization = Annotated[str, typer.Option(help="Whose documents and graph: a slug such as `acme`.")]
@@ -131,9 +133,13 @@ def run(
     review: Annotated[
         bool, typer.Option("--review", help="Hold each run before it publishes, until it is approved or rejected.")
     ] = False,
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, help="Hold each run after so many remote model calls.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Hold each run after so many remote tokens.")] = None,
 ) -> None:
     """Extract documents into graphs: submits `extraction/default` for each, watches, and writes the files."""
-    _run(documents, ontology, organization, out, as_json=as_json, keep=keep, review=review)
+    _run(documents, ontology, organization, out, (max_calls, max_tokens), as_json=as_json, keep=keep, review=review)
 
 
 @app.command()
@@ -149,6 +155,7 @@ def _run(
     ontology: Path,
     organization: str,
     out: Path | None,
+    ceiling: tuple[int | None, int | None] = (None, None),
     *,
     as_json: bool,
     keep: bool,
@@ -158,8 +165,10 @@ def _run(
     from deployments.run import run_documents
     from deployments.submission import RunRequest
     from knowledge.pipeline import ExtractionOptions
+    from tasks.ceiling import SpendCeiling
 
-    request = RunRequest(tuple(documents), ontology, organization, ExtractionOptions(), review)
+    spend = SpendCeiling(max_calls=ceiling[0], max_tokens=ceiling[1])
+    request = RunRequest(tuple(documents), ontology, organization, ExtractionOptions(), review, spend)
     with progress_display() as show:
         finished = run_documents(load_settings(), request, out, keep=keep, tell=report, show=show)
     if as_json:

@@ -1,7 +1,7 @@
 """Submitting documents: read and refused or stored here, then one flow run of `extraction/default` for each."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from knowledge.pipeline import ExtractionOptions
 from knowledge.settings import Settings
 from tables.ledger import Ledger
 from tables.session import Database
+from tasks.ceiling import SpendCeiling
 from tasks.inputs import Inputs, StoredOntology, read_file
 
 DEPLOYMENT = "extraction/default"
@@ -29,6 +30,7 @@ class RunRequest:
     organization: str
     options: ExtractionOptions
     review: bool = False
+    ceiling: SpendCeiling = field(default_factory=SpendCeiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Submitter:
                 "organization": document.organization_id,
                 "options": request.options.model_dump(mode="json"),
                 "review": request.review,
+                "ceiling": request.ceiling.model_dump(mode="json"),
             },
             tags=[document.organization_id],
         )

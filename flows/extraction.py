@@ -13,6 +13,7 @@ from knowledge.errors import ExecutionCancelled
 from knowledge.ids import DocumentId, FlowRunId, OrganizationId
 from knowledge.pipeline import ExtractionOptions
 from knowledge.settings import Settings
+from tasks.ceiling import SpendCeiling
 from tasks.execution import ExtractionRequest, execute
 from tasks.summary import present_for_review, publish_summary, summary_of
 
@@ -33,6 +34,7 @@ async def extraction(
     organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default",
     options: ExtractionOptions = ExtractionOptions(),  # noqa: B008 -- frozen
     review: bool = False,
+    ceiling: SpendCeiling = SpendCeiling(),  # noqa: B008 -- frozen
 ) -> dict[str, Any] | State:
     """Turns a document into an ontology-typed knowledge graph with evidence for every fact.
 
@@ -44,10 +46,11 @@ async def extraction(
         ontology: A stored ontology's id (ont_…), or a path or URL of an OWL or RDFS file.
         organization: Whose document it is, and whose graph it becomes: a slug such as `acme`.
         options: How the document is read; the defaults suit most.
+        ceiling: What the run may spend on models; it is held when that is reached, and goes on when it is resumed.
         review: Hold the run before it publishes, until somebody approves or rejects what it found.
     """
     logger = get_run_logger()
-    request = ExtractionRequest(OrganizationId(organization), document, ontology, options, review)
+    request = ExtractionRequest(OrganizationId(organization), document, ontology, options, review, ceiling)
     try:
         extracted = await execute(request, FlowRunId(str(flow_run.get_id())), Settings(), present_for_review)
     except ExecutionCancelled as stop:

@@ -2,36 +2,80 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
-from knowledge.models.boundary import ModelBoundary
+from knowledge.models.boundary import EndpointGuard, ModelBoundary
 from knowledge.models.journal import AnswerJournal
 from knowledge.ports import EmbeddingModel, ExtractionModel
-from knowledge.settings import EndpointSettings, Settings
+from knowledge.settings import CircuitSettings, EndpointSettings, Settings
 from knowledge.stages.stages import Stages
+from resilience.board import EndpointBoard, Sharers
+from resilience.gate import EndpointGate, GatePolicy
 from resilience.limiter import RequestRate
 from resilience.permits import InProcessPermits, Permits
+from resilience.spending import SpendMeter
 
 EMBEDDING_PERMITS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What guards the two endpoints, each by itself."""
+
+    chat: EndpointGuard
+    embedding: EndpointGuard
+
+
+def guards_of(
+    settings: Settings,
+    embedding_permits: Permits | None = None,
+    chat_board: EndpointBoard | None = None,
+    embedding_board: EndpointBoard | None = None,
+) -> Guards:
+    """The guards that the settings ask for, within one process; permits and boards make them those of several."""
+    chat, embedding = settings.chat, settings.embedding
+    chat_permits = InProcessPermits(chat.max_concurrency)
+    return Guards(
+        _guard(chat, settings.circuit, chat_permits, chat_board),
+        _guard(embedding, settings.circuit, embedding_permits or InProcessPermits(EMBEDDING_PERMITS), embedding_board),
+    )
+
+
+def _guard(
+    endpoint: EndpointSettings, circuit: CircuitSettings, permits: Permits, board: EndpointBoard | None
+) -> EndpointGuard:
+    policy = GatePolicy(circuit.failures, circuit.open_seconds, circuit.patience_seconds)
+    rate = RequestRate(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+    if board is not None:
+        board.subscribe(lambda news: rate.share(news.count) if isinstance(news, Sharers) else None)
+    return EndpointGuard(permits, rate, EndpointGate(policy, board), endpoint.timeout_seconds)
+
+
 @asynccontextmanager
 async def open_stages(
-    settings: Settings, embedding_permits: Permits | None = None, journal: AnswerJournal | None = None
+    settings: Settings,
+    guards: Guards | None = None,
+    journal: AnswerJournal | None = None,
+    spending: SpendMeter | None = None,
 ) -> AsyncGenerator[Stages]:
     """The stages with the models that the settings name; use them in the event loop that opened them.
 
-    `embedding_permits` replaces the permits of this process when several processes share them; `journal`, open,
-    records what remote models answer, and answers in their place what it has on record.
+    `guards` replace those of this process when several processes share endpoints; `journal`, open, records what
+    remote models answer, and answers in their place what it has on record; `spending` bounds what they cost.
     """
+    guards = guards or guards_of(settings)
     async with AsyncExitStack() as stack:
-        permits = embedding_permits or InProcessPermits(EMBEDDING_PERMITS)
-        extraction = _extraction_model(settings.chat, journal, stack)
-        yield Stages(extraction, _embedding_model(settings.embedding, permits, journal, stack))
+        extraction = _extraction_model(settings.chat, guards.chat, journal, spending, stack)
+        yield Stages(extraction, _embedding_model(settings.embedding, guards.embedding, journal, spending, stack))
 
 
 # Adapters are imported when they are wanted: the embedded ones are an extra, and the SDK takes a second.
 def _extraction_model(
-    settings: EndpointSettings, journal: AnswerJournal | None, stack: AsyncExitStack
+    settings: EndpointSettings,
+    guard: EndpointGuard,
+    journal: AnswerJournal | None,
+    spending: SpendMeter | None,
+    stack: AsyncExitStack,
 ) -> ExtractionModel:
     if not settings.is_configured:
         from knowledge.models.embedded import EmbeddedExtractionModel
@@ -40,15 +84,17 @@ def _extraction_model(
     from knowledge.models.chat_extraction import ChatExtractionModel
     from knowledge.models.openai import ChatClient
 
-    permits = InProcessPermits(settings.max_concurrency)
-    boundary = ModelBoundary("chat endpoint", permits, RequestRate(settings.requests_per_minute))
-    client = ChatClient(settings, boundary, journal)
+    client = ChatClient(settings, ModelBoundary("chat endpoint", guard, spending), journal)
     stack.push_async_callback(client.aclose)
     return ChatExtractionModel(client)
 
 
 def _embedding_model(
-    settings: EndpointSettings, permits: Permits, journal: AnswerJournal | None, stack: AsyncExitStack
+    settings: EndpointSettings,
+    guard: EndpointGuard,
+    journal: AnswerJournal | None,
+    spending: SpendMeter | None,
+    stack: AsyncExitStack,
 ) -> EmbeddingModel:
     if not settings.is_configured:
         from knowledge.models.embedded import EmbeddedEmbeddingModel
@@ -56,8 +102,6 @@ def _embedding_model(
         return EmbeddedEmbeddingModel()
     from knowledge.models.openai import OpenAIEmbeddingModel
 
-    model = OpenAIEmbeddingModel(
-        settings, ModelBoundary("embedding endpoint", permits, RequestRate(settings.requests_per_minute))
-    )
+    model = OpenAIEmbeddingModel(settings, ModelBoundary("embedding endpoint", guard, spending), journal)
     stack.push_async_callback(model.aclose)
     return model

@@ -194,7 +194,8 @@ class Stage(StrEnum):
 class ExecutionStatus(StrEnum):
     """Where an execution stands.
 
-    A `paused` one has a process that begins nothing; a `waiting` one has none until somebody decides its review.
+    A `paused` one has a process that begins nothing. A `waiting` one has none: until somebody decides its review or
+    raises its spend ceiling, or until a model endpoint answers again.
     """
 
     PENDING = "pending"

@@ -1,10 +1,15 @@
 """The error tree. One root; every leaf says what was wrong and what to do, and whether trying again can help.
 
 `retryable` is about the same call with the same input; `fails_item_only` says that the run goes on without
-the item (which is recorded), because other items can still succeed.
+the item (which is recorded), because other items can still succeed; `defers_run` says that nothing is wrong with
+item or run, and that the run is to be set aside and goes on from here later. An error that is both `retryable` and
+`fails_item_only` is tried again first.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from knowledge.domain import Usage
 
 
 class KnowledgeError(Exception):
@@ -12,6 +17,7 @@ class KnowledgeError(Exception):
 
     retryable: ClassVar[bool] = False
     fails_item_only: ClassVar[bool] = False
+    defers_run: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -98,6 +104,13 @@ class ModelUnavailable(ModelError):
     retryable = True
 
 
+class ModelReplyUnreadable(ModelError):
+    """The endpoint replied with something that is not of its API, such as a proxy's page: neither up nor down."""
+
+    retryable = True
+    fails_item_only = True
+
+
 class ModelThrottled(ModelError):
     """The endpoint answered 429; `retry_after_seconds` is what it asked for, if it did."""
 
@@ -106,6 +119,22 @@ class ModelThrottled(ModelError):
     def __init__(self, endpoint: str, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(endpoint, message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class ModelHeldBack(ModelError):
+    """The endpoint is down or throttling for longer than a run waits; it is tried again in `probe_in_seconds`."""
+
+    defers_run = True
+
+    def __init__(self, endpoint: str, message: str, *, probe_in_seconds: float) -> None:
+        super().__init__(endpoint, message)
+        self.probe_in_seconds = probe_in_seconds
+
+
+class SpendCeilingReached(KnowledgeError):
+    """The execution has spent what it may on models; what it has is kept, and it can go on with a higher ceiling."""
+
+    defers_run = True
 
 
 class ModelRequestRefused(ModelError):
@@ -119,7 +148,17 @@ class ModelAccessRefused(ModelError):
 
 
 class ModelAnswerInvalid(ModelError):
-    """The answer did not validate, also when asked again with the error."""
+    """The answer did not validate, also when asked again with the error; `usage` is what the answers cost."""
+
+    fails_item_only = True
+
+    def __init__(self, endpoint: str, message: str, *, usage: "Usage | None" = None) -> None:
+        super().__init__(endpoint, message)
+        self.usage = usage
+
+
+class ItemGivenUp(KnowledgeError):
+    """This execution has asked for the item before, and got no usable answer."""
 
     fails_item_only = True
 

@@ -17,8 +17,9 @@ class EndpointSettings(BaseModel):
     model: str = Field(default="", max_length=200)
     api_key: SecretStr | None = None
     max_concurrency: int = Field(default=8, ge=1, le=1000, description="calls in flight per flow process")
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+    requests_per_minute: int | None = Field(default=None, ge=1, description="over all processes; none: no limit")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="over all processes; none: no limit")
+    timeout_seconds: float = Field(default=120.0, gt=0, le=3600, description="then a call without an answer is cut")
     temperature: float | None = Field(default=0.0, ge=0, le=2, description="chat only; none for models without one")
 
     @property
@@ -50,6 +51,29 @@ class RetrySettings(BaseModel):
     jitter: float = Field(default=0.5, ge=0, le=1, description="each delay is stretched by up to this share")
 
 
+class CircuitSettings(BaseModel):
+    """When an endpoint counts as down, how often it is tried then, and how long a run waits for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    failures: int = Field(default=5, ge=1, le=1000, description="consecutive failures that open the circuit")
+    open_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="from one probe of a dead endpoint to the next"
+    )
+    patience_seconds: float = Field(
+        default=300.0, ge=0, description="then a waiting run gives its worker back, until the endpoint answers again"
+    )
+
+
+class SpendSettings(BaseModel):
+    """What one execution may spend on remote models; a run may set a ceiling of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_calls: int | None = Field(default=None, ge=1, description="chat and embedding calls; none: no ceiling")
+    max_tokens: int | None = Field(default=None, ge=1, description="tokens read and written; none: no ceiling")
+
+
 class RecoverySettings(BaseModel):
     """When a run whose process has died is taken up again, and when it is given up."""
 
@@ -79,6 +103,8 @@ class Settings(BaseSettings):
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()
     retry: RetrySettings = RetrySettings()
+    circuit: CircuitSettings = CircuitSettings()
+    spend: SpendSettings = SpendSettings()
     recovery: RecoverySettings = RecoverySettings()
 
     @field_validator("database_url")

@@ -67,6 +67,7 @@ class Standing:
     cancel: Signal | None = None
     decision: Signal | None = None
     is_paused: bool = False
+    is_resumed: bool = False
 
     @property
     def needs_a_process(self) -> bool:
@@ -77,13 +78,15 @@ class Standing:
 def standing_of(history: Sequence[Signal]) -> Standing:
     """What the signals, in the order of their numbers, add up to.
 
-    A cancel stands for ever; the first decision counts; of pause and resume the last one does.
+    A cancel stands for ever; the first decision counts; of pause and resume the last one does. `is_resumed` says that
+    nobody has acted on a resume yet.
     """
     turns = [signal.name for signal in history if signal.name in {SignalName.PAUSE, SignalName.RESUME}]
     return Standing(
         cancel=next((signal for signal in history if signal.name is SignalName.CANCEL), None),
         decision=next((signal for signal in history if signal.name.is_decision), None),
         is_paused=turns[-1:] == [SignalName.PAUSE],
+        is_resumed=any(signal.name is SignalName.RESUME and signal.acted_at is None for signal in history),
     )
 
 

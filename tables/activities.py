@@ -26,7 +26,7 @@ class ActivityRecord:
     """One attempt of a stage on an item (a chunk's index, say, as text; short). Attempts count from 1.
 
     `usage` is what the answer cost when it was asked for, also where `cache_hit` says that it was not asked now.
-    Times are aware.
+    `given_up`: the execution does not ask for the item again. Times are aware.
     """
 
     id: ActivityId
@@ -40,6 +40,7 @@ class ActivityRecord:
     cache_key: str | None = None
     cache_hit: bool = False
     error: str | None = None
+    given_up: bool = False
     usage: Usage = field(default_factory=Usage)
 
 
@@ -82,6 +83,7 @@ def _row(organization_id: OrganizationId, activity: ActivityRecord) -> dict[str,
         "cache_key": activity.cache_key,
         "cache_hit": activity.cache_hit,
         "error": None if activity.error is None else storable_text(activity.error),
+        "given_up": activity.given_up,
         **asdict(activity.usage),
     }
 
@@ -110,6 +112,13 @@ def failed_attempts(
         .group_by(act.stage, act.item)
     )
     return {(stage, item): failed for stage, item, failed in session.execute(query)}
+
+
+def given_up(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> dict[str, str]:
+    """Why the items were given up that were: error by cache key."""
+    act = WorkflowActivity
+    query = select(act.cache_key, act.error).where(*_of(organization_id, execution_id), act.given_up)
+    return {key: error or "" for key, error in session.execute(query) if key is not None}
 
 
 def last_begun(

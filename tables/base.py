@@ -139,7 +139,14 @@ class OrgTable(DeclarativeBase):
     deleted_by: Mapped[str | None] = mapped_column(sort_order=_LAST)
 
 
-def table_of(model: type[OrgTable]) -> Table:
+class InstallationTable(DeclarativeBase):
+    """A row of the whole installation: nothing in it comes from, or tells about, an organisation."""
+
+    metadata = MetaData(schema=SCHEMA, naming_convention=OrgTable.metadata.naming_convention)
+    type_annotation_map: ClassVar[dict[object, object]] = {str: Text(), datetime: DateTime(timezone=True)}
+
+
+def table_of(model: type[OrgTable] | type[InstallationTable]) -> Table:
     """The table behind a model, for statements over many rows."""
     return cast(Table, model.__table__)
 

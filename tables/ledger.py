@@ -91,6 +91,14 @@ class Ledger:
         with self._session() as session:
             return _changed(session, changes, execution_id)
 
+    def set_aside(self, execution_id: ExecutionId, reason: str) -> WorkflowExecutionState:
+        """The execution, without a process until what `reason` says has come about."""
+        changes = self._update(execution_id).values(
+            status=ExecutionStatus.WAITING, error=storable_text(reason), holder=None
+        )
+        with self._session() as session:
+            return _changed(session, changes, execution_id)
+
     def is_held_by(self, execution_id: ExecutionId, holder: str) -> bool:
         """Whether the execution is under way, or paused, and `holder` is who works on it."""
         run = WorkflowExecution
@@ -226,6 +234,11 @@ class Ledger:
         """How many attempts of each stage and item have failed; those broken off by a death do not count."""
         with self._session() as session:
             return activities.failed_attempts(session, self._organization_id, execution_id)
+
+    def given_up(self, execution_id: ExecutionId) -> dict[str, str]:
+        """Why the execution has given up the items that it has: error by cache key."""
+        with self._session() as session:
+            return activities.given_up(session, self._organization_id, execution_id)
 
     def last_activity(self, execution_id: ExecutionId) -> tuple[Stage, str] | None:
         """Stage and item of the attempt that began last, one that never ended before all others."""

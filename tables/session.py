@@ -1,8 +1,9 @@
 """The door to the database: sessions that belong to one organisation."""
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
@@ -30,6 +31,7 @@ _ENTER = text(
 _ENTER_AS_OPERATOR = text(
     f"SELECT set_config('role', '{OPERATOR_ROLE}', true), set_config('transaction_read_only', 'on', true)"
 )
+_ENTER_INSTALLATION = text(f"SELECT set_config('role', '{OPERATOR_ROLE}', true)")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 # A peer that vanished without a word is given up after about 25 seconds, so that locks it held come free.
 _CONNECT_ARGUMENTS: dict[str, str | int] = {
@@ -60,6 +62,15 @@ class OperatorSession(Session):
 @event.listens_for(OperatorSession, "after_begin")
 def _enter_as_operator(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     _take_role(connection, OPERATOR_ROLE, _ENTER_AS_OPERATOR, {})
+
+
+class InstallationSession(Session):
+    """A session whose every transaction keeps what belongs to no organisation, as the operator's role."""
+
+
+@event.listens_for(InstallationSession, "after_begin")
+def _enter_installation(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    _take_role(connection, OPERATOR_ROLE, _ENTER_INSTALLATION, {})
 
 
 def _take_role(connection: Connection, role: str, statement: TextClause, values: Mapping[str, object]) -> None:
@@ -103,6 +114,16 @@ class Database:
             yield session
 
     @contextmanager
+    def installation_session(self) -> Generator[Session]:
+        """A session for the tables that belong to no organisation; commits at the end, or rolls back.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: as `operator_session`.
+        """
+        with _translating(), InstallationSession(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
     def exclusively(self, purpose: str) -> Generator[bool]:
         """Whether nobody else, in whatever process, is in such a block of the same `purpose`; held until it ends.
 
@@ -119,12 +140,23 @@ class Database:
         Raises:
             StoreUnavailable: the database did not answer.
         """
-        arguments, parameters = self._engine.dialect.create_connect_args(self._engine.url)
-        named = {**_CONNECT_ARGUMENTS, **parameters, "application_name": application_name}
-        try:
+        arguments, named = self._connect_arguments(application_name)
+        with _translating_driver():
             return psycopg.connect(*arguments, autocommit=True, **named)
-        except psycopg.OperationalError as error:
-            raise StoreUnavailable(f"the database did not answer: {str(error).partition(chr(10))[0]}") from error
+
+    async def dedicated_async_connection(self, application_name: str) -> "psycopg.AsyncConnection[tuple[object, ...]]":
+        """As `dedicated_connection`, of the running event loop.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        arguments, named = self._connect_arguments(application_name)
+        with _translating_driver():
+            return await psycopg.AsyncConnection.connect(*arguments, autocommit=True, **named)
+
+    def _connect_arguments(self, application_name: str) -> tuple[Sequence[str], dict[str, Any]]:
+        arguments, parameters = self._engine.dialect.create_connect_args(self._engine.url)
+        return arguments, {**_CONNECT_ARGUMENTS, **parameters, "application_name": application_name}
 
     def close(self) -> None:
         """Closes the pooled connections; the database can be used again afterwards."""
@@ -137,6 +169,14 @@ def _translating() -> Generator[None]:
         yield
     except StatementError as error:
         raise _translated(error) from error
+
+
+@contextmanager
+def _translating_driver() -> Generator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(f"the database did not answer: {str(error).partition(chr(10))[0]}") from error
 
 
 def _translated(error: StatementError) -> Exception:

@@ -86,6 +86,7 @@ class WorkflowActivity(OrgTable):
     cache_key: Mapped[str | None]
     cache_hit: Mapped[bool] = mapped_column(server_default="false")
     error: Mapped[str | None]
+    given_up: Mapped[bool] = mapped_column(server_default="false")
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     duration_seconds: Mapped[float | None] = mapped_column(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
-from knowledge.errors import FenceLost, StoreUnavailable
+from knowledge.errors import FenceLost, KnowledgeError, StoreUnavailable
 from knowledge.ids import ActivityId, ExecutionId
 from tables.ledger import ActivityRecord, Ledger
 
@@ -49,6 +49,7 @@ class ActivityRecorder:
         self._fence = fence
         self._attempts: dict[tuple[Stage, str], int] = {}
         self._failed: Counter[tuple[Stage, str]] = Counter()
+        self._given_up: dict[str, str] = {}
         self._records: dict[ActivityId, ActivityRecord] = {}
         self._progress: dict[Stage, ExtractionProgress] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -57,6 +58,7 @@ class ActivityRecorder:
         await asyncio.to_thread(self._ledger.interrupt_running, self._execution_id)
         self._attempts = await asyncio.to_thread(self._ledger.attempts, self._execution_id)
         self._failed = Counter(await asyncio.to_thread(self._ledger.failed_attempts, self._execution_id))
+        self._given_up = await asyncio.to_thread(self._ledger.given_up, self._execution_id)
         self._writer = asyncio.create_task(self._write_regularly())
         return self
 
@@ -91,13 +93,24 @@ class ActivityRecorder:
         try:
             yield attempt
         except Exception as error:
-            self._failed[stage, item] += 1
-            self._end(running, ActivityStatus.FAILED, attempt.usage, str(error) or type(error).__name__)
+            self._fail(running, attempt, error)
             raise
         except BaseException:
             self._end(running, ActivityStatus.CANCELLED, attempt.usage)
             raise
         self._end(running, ActivityStatus.CACHED if attempt.cached else ActivityStatus.COMPLETED, attempt.usage)
+
+    def _fail(self, running: ActivityRecord, attempt: Attempt, error: Exception) -> None:
+        message, usage = str(error) or type(error).__name__, getattr(error, "usage", None) or attempt.usage
+        if isinstance(error, KnowledgeError) and error.defers_run:
+            # It has not been tried: it goes on from here.
+            self._end(running, ActivityStatus.INTERRUPTED, usage, message)
+            return
+        self._failed[running.stage, running.item] += 1
+        given_up = isinstance(error, KnowledgeError) and error.fails_item_only and not error.retryable
+        if given_up and running.cache_key is not None:
+            self._given_up[running.cache_key] = message
+        self._end(replace(running, given_up=given_up), ActivityStatus.FAILED, usage, message)
 
     def _end(self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None) -> None:
         self._records[running.id] = replace(
@@ -112,6 +125,10 @@ class ActivityRecorder:
     def failed_attempts(self, stage: Stage, item: str) -> int:
         """How many attempts at this item have failed, in whichever process of the execution."""
         return self._failed[stage, item]
+
+    def why_given_up(self, cache_key: str) -> str | None:
+        """Why this execution asks for the item no more; None if it does."""
+        return self._given_up.get(cache_key)
 
     def observe(self, progress: ExtractionProgress) -> None:
         """How far a stage is."""

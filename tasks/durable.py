@@ -11,7 +11,7 @@ from prefect.results import ResultRecord, get_result_store  # pyright: ignore[re
 from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
-from knowledge.errors import KnowledgeError, NotFound, StoreUnavailable
+from knowledge.errors import ItemGivenUp, KnowledgeError, NotFound, StoreUnavailable
 from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
@@ -80,6 +80,9 @@ class _DurableRunner:
             stored = await self._stored(call, key)
             if stored is not None:
                 return stored
+            why = self._recorder.why_given_up(key)
+            if why is not None:
+                raise ItemGivenUp(why)
         item = _Item(call, key)
         failed = min(self._recorder.failed_attempts(call.stage, call.item), self._policy.retries)
         stage_task = self._tasks.get((call.stage, failed)) or self._make_task(call, failed)

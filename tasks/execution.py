@@ -6,10 +6,11 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NoReturn
 
-from prefect import task
+from prefect import get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import Abort
 
@@ -24,24 +25,27 @@ from knowledge.domain import (
     Stage,
     WorkflowExecutionState,
 )
-from knowledge.errors import ExecutionCancelled, FenceLost, KnowledgeError
+from knowledge.errors import ExecutionCancelled, FenceLost, KnowledgeError, ModelHeldBack, SpendCeilingReached
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.models.journal import AnswerJournal
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import Settings
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
+from resilience.spending import SpendMeter
 from tables.fence import Fence
 from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.session import Database
 from tables.signals import Signals
 from tasks.activities import ActivityRecorder
+from tasks.ceiling import CeilingGuard, SpendCeiling, is_waiting
+from tasks.deferral import set_aside
 from tasks.durable import durable, is_worth_retrying
+from tasks.endpoints import open_guards
 from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
 from tasks.keepsakes import Keepsakes
-from tasks.permits import open_permits
 from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.review import Review
 from tasks.signals import SignalWatcher, gated
@@ -59,6 +63,7 @@ class ExtractionRequest:
     ontology: str
     options: ExtractionOptions
     review: bool = False
+    ceiling: SpendCeiling = field(default_factory=SpendCeiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ async def execute(
         ExecutionCancelled: a signal or a reviewer ended the run.
         KnowledgeError: the run failed; the execution row says why.
         Abort: it has not come to an end; Prefect's engine leaves the flow run alone and ends the process.
-        Pause: the run is held for review, as a suspended flow run.
+        Pause: the run is held for review, or at its spend ceiling, as a suspended flow run.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
     fence = Fence(storage.database, flow_run_id)
@@ -133,20 +138,30 @@ class _Execution:
         self._keepsakes = Keepsakes.of(settings, request.organization_id, flow_run_id)
 
     async def run(self, present: Present) -> Extracted:
+        before = await asyncio.to_thread(self._ledger.find_by_flow_run, self._flow_run_id)
         state = await asyncio.to_thread(self.open, self._flow_run_id)
         work = asyncio.current_task()
         assert work is not None
         self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder), on_loss=work.cancel)
         signals = Signals(self._storage.database, self._request.organization_id)
+        ceiling = self._request.ceiling.within(self._settings.spend)
+        ceiling_guard = CeilingGuard(ceiling, self._ledger, signals, state, is_waiting(before))
+        spending = await ceiling_guard.meter()
         try:
             async with SignalWatcher(signals, state.id) as watcher:
                 review = Review(signals, state.id, self._flow_run_id) if self._request.review else None
-                return await self.extract(state, watcher, review, present)
+                return await self.extract(state, watcher, review, present, spending)
         except ExecutionCancelled as stop:
             await self._fence.held()
             await asyncio.to_thread(signals.cancel, state.id, stop.message)
             self._keepsakes.remove()
             raise
+        except SpendCeilingReached:
+            await self._fence.held()
+            await ceiling_guard.hold(self._flow_run_id, spending.spent)
+        except ModelHeldBack as error:
+            await self._fence.held()
+            await self._set_aside(state.id, error.message)
         except Exception as error:
             if is_interruption(error):
                 raise
@@ -162,6 +177,7 @@ class _Execution:
             "ontology": request.ontology,
             "options": request.options.model_dump(mode="json"),
             "review": request.review,
+            "ceiling": request.ceiling.model_dump(mode="json"),
         }
         return self._ledger.open_execution(
             flow_run_id,
@@ -179,18 +195,27 @@ class _Execution:
         await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
         self._keepsakes.remove()
 
-    async def _open_stages(self, opened: AsyncExitStack) -> Stages:
-        """The stages with this run's models. Embedded ones have no permits to share and nothing to lose."""
+    async def _set_aside(self, execution_id: ExecutionId, reason: str) -> NoReturn:
+        async with get_client() as client:
+            await set_aside(client, self._ledger, execution_id, self._flow_run_id, reason)
+        raise Abort(reason)
+
+    async def _open_stages(self, opened: AsyncExitStack, spending: SpendMeter) -> Stages:
+        """The stages with this run's models. Embedded ones have nothing to share and nothing to lose."""
         settings = self._settings
-        permits = journal = None
-        if settings.embedding.is_configured:
-            permits = await opened.enter_async_context(open_permits(leases_file=self._keepsakes.leases))
+        guards = await opened.enter_async_context(open_guards(settings, self._storage.database, self._keepsakes.leases))
+        journal = None
         if settings.chat.is_configured or settings.embedding.is_configured:
             journal = opened.enter_context(AnswerJournal(self._keepsakes.answers))
-        return await opened.enter_async_context(open_stages(settings, permits, journal))
+        return await opened.enter_async_context(open_stages(settings, guards, journal, spending))
 
     async def extract(
-        self, state: WorkflowExecutionState, watcher: SignalWatcher, review: Review | None, present: Present
+        self,
+        state: WorkflowExecutionState,
+        watcher: SignalWatcher,
+        review: Review | None,
+        present: Present,
+        spending: SpendMeter,
     ) -> Extracted:
         request, settings = self._request, self._settings
         inputs = Inputs(self._storage.database, request.organization_id, settings.documents)
@@ -198,7 +223,7 @@ class _Execution:
         ontology = await inputs.ontology(request.ontology)
         policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
         async with AsyncExitStack() as opened:
-            stages = await self._open_stages(opened)
+            stages = await self._open_stages(opened, spending)
             recorder = await opened.enter_async_context(
                 ActivityRecorder(self._ledger, state.id, fence=self._fence.held)
             )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,11 +28,14 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 from knowledge.domain import ExecutionStatus
 from knowledge.errors import InvalidId, KnowledgeError
 from knowledge.ids import FlowRunId, OrganizationId
+from resilience.board import EndpointState
+from tables.endpoints import EndpointStanding, endpoint_standings
 from tables.fence import evict, held_fences
 from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, executions_of, unfinished_executions
 from tables.session import Database
 from tables.signals import Signals
+from tasks.deferral import LETTING_GO_SECONDS, is_set_aside, wake
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
 from tasks.unattended import act_unattended, tend_suspended
 
@@ -41,6 +44,9 @@ _PAGE = 200
 _UNSETTLED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED]
 _CANCELLED = {StateType.CANCELLING, StateType.CANCELLED}
 _WAITING = {StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED}
+# A probe that waiting processes have not made by then is made by none; one that was woken to make it needs a while.
+_OVERDUE_SECONDS = 3.0
+_PROBE_AGAIN_SECONDS = 25.0
 _logger = logging.getLogger(__name__)
 
 
@@ -72,6 +78,7 @@ class Reconciler:
         self._worker_since = worker_since
         self._now = now
         self._seen: dict[FlowRunId, _Seen] = {}
+        self._woken_at = -_PROBE_AGAIN_SECONDS
 
     async def reconcile(self) -> tuple[tuple[FlowRunId, Action], ...]:
         """One look at everything; what was done. One run's trouble does not keep others from being looked at.
@@ -87,6 +94,7 @@ class Reconciler:
         if others:
             ended = await asyncio.to_thread(executions_of, self._database, others)
             known |= {run_id: execution for execution in ended if (run_id := execution.flow_run_id)}
+        await self._tend_set_aside(runs, known)
         held = await asyncio.to_thread(held_fences, self._database, tuple(runs)) if runs else frozenset[FlowRunId]()
         self._seen = {run_id: seen for run_id, seen in self._seen.items() if run_id in runs}
         done: list[tuple[FlowRunId, Action]] = []
@@ -98,6 +106,31 @@ class Reconciler:
             if decide(situation, self._policy) is not Action.WAIT:
                 done.append((run_id, await self._handle(run_id, situation)))
         return tuple(each for each in done if each[1] is not Action.WAIT)
+
+    async def _tend_set_aside(
+        self, runs: Mapping[FlowRunId, FlowRun], known: Mapping[FlowRunId, ExecutionOverview]
+    ) -> None:
+        """Runs that wait for an endpoint: cancelled if a signal says so, and woken when it can be asked.
+
+        While it is held, and nobody is there to make the probe that is due, one of them is woken to make it.
+        """
+        waiting = [(run_id, run) for run_id, run in runs.items() if run.state is not None and is_set_aside(run.state)]
+        if not waiting:
+            return
+        standings = await asyncio.to_thread(endpoint_standings, self._database)
+        held = [standing for standing in standings if standing.state is not EndpointState.CLOSED]
+        for run_id, run in waiting:
+            execution = known.get(run_id)
+            if execution is None or run.state is None or _age(run.state) < LETTING_GO_SECONDS:
+                continue
+            signals = Signals(self._database, execution.organization_id)
+            if await act_unattended(self._client, signals, execution.id, run_id):
+                continue
+            if not held:
+                await wake(self._client, run_id, "The endpoint answers again.")
+            elif any(map(_is_overdue, held)) and self._now() - self._woken_at > _PROBE_AGAIN_SECONDS:
+                self._woken_at = self._now()
+                await wake(self._client, run_id, "To see whether the endpoint answers again.")
 
     async def _tend(self, run_id: FlowRunId, execution: ExecutionOverview) -> None:
         """A run that is held for review: what signals ask for is done, should their sender have died over it."""
@@ -151,7 +184,7 @@ class Reconciler:
         return RunView(
             type=state.type,
             name=state.name or state.type.value,
-            seconds_in_state=(datetime.now(UTC) - _when(state)).total_seconds(),
+            seconds_in_state=_age(state),
             starts=run.run_count,
             is_resumable=run.deployment_id is not None,
             is_worker_dead=worker_since is not None and _when(state) < worker_since,
@@ -292,6 +325,17 @@ def _cancellation(run: FlowRun) -> str:
     state = run.state
     assert state is not None
     return f"cancelled by a user at {_when(state).isoformat(timespec='seconds')}"
+
+
+def _age(state: State) -> float:
+    return (datetime.now(UTC) - _when(state)).total_seconds()
+
+
+def _is_overdue(standing: EndpointStanding) -> bool:
+    """Whether nobody makes the probe that is due."""
+    now = datetime.now(UTC)
+    is_due = standing.probe_at is not None and (now - standing.probe_at).total_seconds() > _OVERDUE_SECONDS
+    return is_due and (standing.probing_until is None or standing.probing_until < now)
 
 
 def _when(state: State) -> datetime:

@@ -6,21 +6,19 @@ wherever it is taken, becomes a signal, and the signals are what counts: no deci
 
 import asyncio
 from typing import Literal, NoReturn
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import State
-from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import Pause
 from prefect.input import RunInput, keyset_from_paused_state
-from prefect.states import Suspended
 from pydantic import Field, ValidationError
 
 from knowledge.domain import ExecutionStatus
-from knowledge.errors import ConfigurationError, ExecutionCancelled, SignalRefused
+from knowledge.errors import ExecutionCancelled, SignalRefused
 from knowledge.ids import ExecutionId, FlowRunId
 from knowledge.signals import Signal, SignalName, rejection, standing_of
 from tables.signals import Signals
+from tasks.suspension import suspend, suspension
 from tasks.unattended import act_unattended
 
 _KEY = "review"
@@ -69,34 +67,18 @@ class Review:
             Pause: the flow run is suspended, and its process must end.
             ConfigurationError: the flow run is of no deployment, so nobody would start it again.
         """
-        asked = Suspended(pause_key=f"{_KEY}-{uuid4().hex}", message="Waiting for a review: approve or reject")
+        asked = suspension(_KEY, "Waiting for a review: approve or reject")
         keyset = keyset_from_paused_state(asked)
         asked.state_details.run_input_keyset = {str(part): key for part, key in keyset.items()}
         async with get_client() as client:
             # The form first: once suspended, whatever dies, the run can be decided.
             form = ReviewDecision.with_initial_data(description=description)
             await form.asave(keyset, UUID(self._flow_run_id))
-            suspended = await self._suspend(client, asked)
+            suspended = await suspend(client, self._flow_run_id, asked)
             await asyncio.to_thread(self._signals.show, self._execution_id, ExecutionStatus.WAITING)
             # Whoever sent a signal before the run was suspended saw a process that would act on it.
             await act_unattended(client, self._signals, self._execution_id, self._flow_run_id)
         raise Pause(state=suspended)
-
-    async def _suspend(self, client: PrefectClient, asked: State) -> State:
-        run_id = UUID(self._flow_run_id)
-        result = await client.set_flow_run_state(run_id, asked)
-        if result.status is SetStateStatus.REJECT:
-            run = await client.read_flow_run(run_id)
-            if run.state is not None and (run.state.is_cancelling() or run.state.is_cancelled()):
-                raise ExecutionCancelled("cancelled in Prefect")
-            # A late report that an earlier process of this run has crashed may have overwritten its state.
-            result = await client.set_flow_run_state(run_id, asked, force=True)
-        if result.status is not SetStateStatus.ACCEPT or result.state is None:
-            raise ConfigurationError(
-                "a run with review must be a run of a deployment, such as extraction/default: "
-                "otherwise nobody would go on with it after the decision"
-            )
-        return result.state
 
     async def _signalled(self) -> Signal | None:
         return standing_of(await asyncio.to_thread(self._signals.history, self._execution_id)).decision

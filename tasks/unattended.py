@@ -20,8 +20,9 @@ async def act_unattended(
 ) -> str | None:
     """What was done for an unfinished execution because of its signals; None if there was nothing to do.
 
-    Only for executions that no process works on. A `cancel` ends the execution, and then its flow run; a decision
-    resumes a suspended flow run, whose next process acts on it. Doing it again, or from two places, is harmless.
+    Only for executions that no process works on. A `cancel` ends the execution, and then its flow run; a decision,
+    or a `resume`, resumes a suspended flow run, whose next process acts on it. Doing it again, or from two places, is
+    harmless.
 
     Raises:
         StoreUnavailable, httpx.HTTPError: the database or the Prefect API did not answer; try again.
@@ -34,6 +35,9 @@ async def act_unattended(
         return "cancelled"
     if standing.decision is not None and await _resume(client, flow_run_id, standing.decision):
         return "the run goes on from its review"
+    if standing.is_resumed and await is_suspended(client, flow_run_id):
+        result = await client.resume_flow_run(UUID(flow_run_id))
+        return "the run goes on" if result.status is SetStateStatus.ACCEPT else None
     return None
 
 

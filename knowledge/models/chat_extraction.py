@@ -115,7 +115,9 @@ class ChatExtractionModel:
             except ValidationError as error:
                 problem = "the answer was cut off" if not answer.complete else _validation_problem(error)
             messages = [*messages[:2], *_second_chance(answer.text, problem)]
-        raise ModelAnswerInvalid("chat endpoint", f"the {name} answer is not usable, asked twice: {problem}")
+        raise ModelAnswerInvalid(
+            "chat endpoint", f"the {name} answer is not usable, asked twice: {problem}", usage=usage
+        )
 
 
 def _second_chance(text: str, problem: str) -> tuple[ChatCompletionMessageParam, ...]:

@@ -1,31 +1,27 @@
 """Clients of OpenAI-compatible endpoints. SDK errors are translated here, and nowhere else."""
 
-import math
-from array import array
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2 as httpx
 import openai
 from openai import AsyncOpenAI
-from openai.types import CreateEmbeddingResponse
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 
-from knowledge.domain import Usage
 from knowledge.errors import (
     ModelAccessRefused,
-    ModelAnswerInvalid,
     ModelError,
+    ModelReplyUnreadable,
     ModelRequestRefused,
     ModelThrottled,
     ModelUnavailable,
 )
 from knowledge.models.boundary import ModelBoundary
 from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.replies import ChatAnswer, read_chat_reply, read_embeddings_reply
+from knowledge.models.retry_after import retry_after_seconds
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings
 
@@ -34,15 +30,10 @@ _NO_KEY = "none"  # the SDK insists on one; endpoints without keys ignore it
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _ACCESS_STATUSES = {401, 402, 403, 404, 405}
 _RETRYABLE_STATUSES = {408, 409, 425}
-
-
-@dataclass(frozen=True, slots=True)
-class ChatAnswer:
-    """What a chat model said. `complete` is false when the endpoint cut the answer off or filtered it."""
-
-    text: str
-    complete: bool
-    usage: Usage = field(default_factory=Usage)
+# Estimates for the token rate, corrected by what answers say they cost.
+_CHARACTERS_OF_A_TOKEN = 4
+_FIRST_ANSWER_TOKENS = 500.0
+_ANSWERS_REMEMBERED = 10
 
 
 class ChatClient:
@@ -55,6 +46,7 @@ class ChatClient:
         self.temperature = settings.temperature
         self._client = _sdk_client(settings, journal)
         self._boundary = boundary
+        self._answer_tokens = _FIRST_ANSWER_TOKENS
 
     async def ask(
         self, messages: Sequence[ChatCompletionMessageParam], schema_name: str, schema: dict[str, Any]
@@ -64,13 +56,21 @@ class ChatClient:
         Raises:
             ModelError: one of its leaves, by what went wrong.
         """
-        return await self._boundary.call(lambda: self._ask(messages, schema_name, schema))
+        tokens = self._likely_tokens(messages)
+        answer = await self._boundary.call(lambda: self._ask(messages, schema_name, schema), tokens)
+        self._answer_tokens += (answer.usage.output_tokens - self._answer_tokens) / _ANSWERS_REMEMBERED
+        return answer
+
+    def _likely_tokens(self, messages: Sequence[ChatCompletionMessageParam]) -> int:
+        """What a question will cost, before it is asked: its own length, and what answers have cost of late."""
+        characters = sum(len(str(message.get("content"))) for message in messages)
+        return round(characters / _CHARACTERS_OF_A_TOKEN + self._answer_tokens)
 
     async def _ask(
         self, messages: Sequence[ChatCompletionMessageParam], schema_name: str, schema: dict[str, Any]
     ) -> ChatAnswer:
         async with _translated("chat endpoint"):
-            completion = await self._client.chat.completions.create(
+            reply = await self._client.chat.completions.with_raw_response.create(
                 model=self.model,
                 messages=list(messages),
                 temperature=openai.omit if self.temperature is None else self.temperature,
@@ -79,7 +79,7 @@ class ChatClient:
                     "json_schema": {"name": schema_name, "schema": schema, "strict": True},
                 },
             )
-        return _chat_answer(completion)
+        return read_chat_reply(reply.content)
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -105,43 +105,19 @@ class OpenAIEmbeddingModel:
         """One L2-normalised vector for each text, whatever the endpoint normalises; one call for all texts."""
         if not texts:
             return EmbeddedTexts(())
-        return await self._boundary.call(lambda: self._embed(texts))
+        tokens = round(sum(len(text) for text in texts) / _CHARACTERS_OF_A_TOKEN)
+        return await self._boundary.call(lambda: self._embed(texts), tokens)
 
     async def _embed(self, texts: Sequence[str]) -> EmbeddedTexts:
         async with _translated("embedding endpoint"):
-            response = await self._client.embeddings.create(
+            reply = await self._client.embeddings.with_raw_response.create(
                 model=self._model, input=list(texts), encoding_format="float"
             )
-        if not isinstance(response, CreateEmbeddingResponse):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ModelUnavailable("embedding endpoint", "answered something that is not the API's")
-        if len(response.data) != len(texts):
-            raise ModelAnswerInvalid(
-                "embedding endpoint", f"answered {len(response.data)} vectors for {len(texts)} texts"
-            )
-        rows = sorted(response.data, key=lambda row: row.index)
-        usage = Usage(embedding_calls=1, input_tokens=response.usage.prompt_tokens if response.usage else 0)
-        return EmbeddedTexts(tuple(_normalised(row.embedding) for row in rows), usage)
+        return read_embeddings_reply(reply.content, len(texts))
 
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()
-
-
-def _chat_answer(completion: ChatCompletion) -> ChatAnswer:
-    """The SDK builds its objects without looking: what a proxy's error page or another API gives is found out here."""
-    try:
-        tokens = completion.usage
-        usage = Usage(
-            model_calls=1,
-            input_tokens=tokens.prompt_tokens if tokens else 0,
-            output_tokens=tokens.completion_tokens if tokens else 0,
-        )
-        if not completion.choices:
-            return ChatAnswer("", complete=False, usage=usage)
-        choice = completion.choices[0]
-        return ChatAnswer(choice.message.content or "", choice.finish_reason == "stop", usage)
-    except (AttributeError, TypeError) as error:
-        raise ModelUnavailable("chat endpoint", "answered something that is not the API's") from error
 
 
 def _sdk_client(settings: EndpointSettings, journal: AnswerJournal | None) -> AsyncOpenAI:
@@ -166,8 +142,8 @@ async def _translated(endpoint: str) -> AsyncGenerator[None]:
         raise ModelUnavailable(endpoint, f"could not be reached ({error.__cause__ or error})") from error
     except openai.APIStatusError as error:
         raise _status_error(endpoint, error) from error
-    except (openai.APIError, ValueError) as error:
-        raise ModelUnavailable(endpoint, f"answered something that is not the API's ({error})") from error
+    except (openai.APIError, ValueError, RecursionError) as error:
+        raise ModelReplyUnreadable(endpoint, f"answered something that is not of its API ({error})") from error
 
 
 def _status_error(endpoint: str, error: openai.APIStatusError) -> ModelError:
@@ -176,7 +152,7 @@ def _status_error(endpoint: str, error: openai.APIStatusError) -> ModelError:
         return ModelThrottled(
             endpoint,
             "is throttling us (429)",
-            retry_after_seconds=_retry_after_seconds(error, datetime.now(UTC)),
+            retry_after_seconds=retry_after_seconds(error.response.headers, error.body, datetime.now(UTC)),
         )
     if status == 429 or status in _ACCESS_STATUSES:
         return ModelAccessRefused(
@@ -186,22 +162,3 @@ def _status_error(endpoint: str, error: openai.APIStatusError) -> ModelError:
     if status >= 500 or status in _RETRYABLE_STATUSES:
         return ModelUnavailable(endpoint, f"failed ({status})")
     return ModelRequestRefused(endpoint, f"refuses this request ({status}: {error.message})")
-
-
-def _retry_after_seconds(error: openai.APIStatusError, now: datetime) -> float | None:
-    """The `Retry-After` header, which is a number of seconds or an HTTP date."""
-    value = error.response.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _normalised(vector: Sequence[float]) -> tuple[float, ...]:
-    norm = math.sqrt(sum(value * value for value in vector)) or 1.0
-    # Rounded to 4-byte floats, which is what is stored: a graph read back is the graph that was found.
-    return tuple(array("f", (value / norm for value in vector)))

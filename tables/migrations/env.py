@@ -6,10 +6,10 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import Column, Connection
 from sqlalchemy.types import TypeEngine
 
-from tables import graph, workflow
-from tables.base import SCHEMA, OrgTable, VectorType
+from tables import endpoints, graph, workflow
+from tables.base import SCHEMA, InstallationTable, OrgTable, VectorType
 
-_MODELS = (graph, workflow)
+_MODELS = (graph, workflow, endpoints)
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:
@@ -32,7 +32,7 @@ def _type_differs(
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=OrgTable.metadata,
+        target_metadata=[OrgTable.metadata, InstallationTable.metadata],
         version_table_schema=SCHEMA,
         include_schemas=True,
         include_name=_is_ours,

@@ -4,7 +4,6 @@ import pytest
 
 from knowledge.domain import Chunk, Document, Extractor, Span
 from knowledge.ids import ChunkId, DocumentId, OrganizationId
-from knowledge.models.boundary import ModelBoundary
 from knowledge.models.chat_extraction import ChatExtractionModel
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.ontology import Ontology, load_ontology
@@ -12,9 +11,8 @@ from knowledge.pipeline import ExtractionOptions, ExtractionPipeline
 from knowledge.settings import EndpointSettings
 from knowledge.stages.calls import Result, StageAnswer, StageCall
 from knowledge.stages.stages import Stages
-from resilience.limiter import RequestRate
-from resilience.permits import InProcessPermits
 from tasks.cache_keys import organization_of, result_key
+from tests.boundaries import boundary
 from tests.sample import ONTOLOGY, TEXT, sample_ontology
 
 ACME = OrganizationId("acme")
@@ -24,14 +22,15 @@ LEFT_OUT = {
     "api_key": "who pays does not change the answer",
     "max_concurrency": "how many at once does not change any one answer",
     "requests_per_minute": "nor does how fast they are asked",
+    "tokens_per_minute": "nor how much at a time",
     "timeout_seconds": "an answer in time is the same answer",
 }
 
 
 def _stages(**settings: object) -> Stages:
     endpoint = EndpointSettings.model_validate({"base_url": "http://127.0.0.1:9/v1", "model": "m", **settings})
-    boundary = ModelBoundary("scripted endpoint", InProcessPermits(1), RequestRate(None))
-    return Stages(ChatExtractionModel(ChatClient(endpoint, boundary)), OpenAIEmbeddingModel(endpoint, boundary))
+    chat = ChatExtractionModel(ChatClient(endpoint, boundary()))
+    return Stages(chat, OpenAIEmbeddingModel(endpoint, boundary()))
 
 
 def _extractors(**settings: object) -> tuple[Extractor, ...]:

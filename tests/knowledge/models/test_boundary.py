@@ -1,62 +1,177 @@
-"""The boundary's promises: bounded, paced, polite to an endpoint that throttles."""
+"""The boundary's promises: bounded, paced, within budget, patient with an endpoint that is down or throttling."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from knowledge.errors import ModelThrottled, ModelUnavailable
+from knowledge.errors import (
+    ModelHeldBack,
+    ModelReplyUnreadable,
+    ModelRequestRefused,
+    ModelThrottled,
+    ModelUnavailable,
+    SpendCeilingReached,
+)
 from knowledge.models.boundary import ModelBoundary
+from resilience.gate import GatePolicy
 from resilience.leases import PermitLostError
 from resilience.limiter import RequestRate
 from resilience.permits import InProcessPermits
+from resilience.spending import SpendMeter, Spent
+from tests.boundaries import boundary
+from tests.virtual_time import run_virtually
+
+PATIENT = GatePolicy()
 
 
-def _boundary(permits: int = 2, requests_per_minute: int | None = None) -> ModelBoundary:
-    return ModelBoundary("chat endpoint", InProcessPermits(permits), RequestRate(requests_per_minute))
+class Endpoint:
+    """Comes out as its script says, one entry a call, and then answers; notes when it was called."""
+
+    def __init__(self, *script: Exception | float) -> None:
+        self._script = list(script)
+        self.calls: list[float] = []
+
+    async def ask(self) -> str:
+        self.calls.append(asyncio.get_running_loop().time())
+        said = self._script.pop(0) if self._script else 0.0
+        if isinstance(said, Exception):
+            raise said
+        await asyncio.sleep(said)
+        return "answer"
+
+
+def _down() -> ModelUnavailable:
+    return ModelUnavailable("scripted endpoint", "failed (503)")
+
+
+def _throttling(seconds: float) -> ModelThrottled:
+    return ModelThrottled("scripted endpoint", "is throttling us (429)", retry_after_seconds=seconds)
+
+
+def _virtually(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        run_virtually(test())
+
+    run.__doc__, run.__name__ = test.__doc__, test.__name__
+    return run
+
+
+async def _failures(model: ModelBoundary, endpoint: Endpoint, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(ModelUnavailable):
+            await model.call(endpoint.ask)
+
+
+@_virtually
+async def test_failures_are_the_callers_to_count_until_the_circuit_opens() -> None:
+    """The fifth call opens it, waits, and is made again: it uses up no attempt."""
+    model, endpoint = boundary(policy=PATIENT), Endpoint(*[_down() for _ in range(6)])
+    await _failures(model, endpoint, 4)
+    assert await model.call(endpoint.ask) == "answer"
+    assert endpoint.calls == [0.0, 0.0, 0.0, 0.0, 0.0, 30.0, 60.0]
+
+
+@_virtually
+async def test_callers_of_an_endpoint_that_is_down_hold_no_permits() -> None:
+    """A permit may be one of five for the whole system."""
+    permits, endpoint = InProcessPermits(2), Endpoint(*[_down() for _ in range(5)])
+    model = boundary(permits, policy=PATIENT)
+    await _failures(model, endpoint, 4)
+    waiting = [asyncio.create_task(model.call(endpoint.ask)) for _ in range(10)]
+    await asyncio.sleep(10)
+    assert (permits.held, permits.queued) == (0, 0)
+    await asyncio.gather(*waiting)
+    assert endpoint.calls[5] == 30.0, "one probe, and nobody before it"
+
+
+@_virtually
+async def test_a_throttled_call_is_made_again_when_the_endpoint_wants_it() -> None:
+    """It uses up no attempt, and nobody else of the endpoint's callers goes before."""
+    model, endpoint = boundary(policy=PATIENT), Endpoint(_throttling(12.0))
+    answers = await asyncio.gather(*(model.call(endpoint.ask) for _ in range(4)))
+    assert answers == ["answer"] * 4
+    assert endpoint.calls[0] == 0.0
+    assert sum(time >= 12.0 for time in endpoint.calls) >= 1
+    assert not [time for time in endpoint.calls if 0.0 < time < 12.0]
+
+
+@_virtually
+async def test_a_hanging_endpoint_is_cut_off_at_the_deadline_and_counts_as_down() -> None:
+    """Five of them open the circuit, like any failure."""
+    model = boundary(policy=PATIENT, timeout_seconds=4.0)
+    endpoint = Endpoint(*[1000.0] * 5)
+    await _failures(model, endpoint, 4)
+    assert await model.call(endpoint.ask) == "answer"
+    assert endpoint.calls == [0.0, 4.0, 8.0, 12.0, 16.0, 50.0]
+
+
+@_virtually
+async def test_nonsense_and_refusals_do_not_open_the_circuit() -> None:
+    """They are answers, if bad ones; and they must not hide that the endpoint has gone down."""
+    model = boundary(policy=PATIENT)
+    for error in [ModelRequestRefused("e", "too long"), ModelReplyUnreadable("e", "a page")] * 5:
+        with pytest.raises(type(error)):
+            await model.call(Endpoint(error).ask)
+    endpoint = Endpoint(_down(), _down(), ModelReplyUnreadable("e", "a page"), _down(), _down(), _down())
+    await _failures(model, endpoint, 2)
+    with pytest.raises(ModelReplyUnreadable):
+        await model.call(endpoint.ask)
+    await _failures(model, endpoint, 2)
+    await model.call(endpoint.ask)
+    assert endpoint.calls[-1] == 30.0
+
+
+@_virtually
+async def test_past_the_patience_the_run_is_set_aside() -> None:
+    """Its worker has better things to do; nothing is wrong with the item."""
+    model = boundary(policy=GatePolicy(patience_seconds=45.0))
+    endpoint = Endpoint(*[_down() for _ in range(10)])
+    await _failures(model, endpoint, 4)
+    with pytest.raises(ModelHeldBack, match="has been down for 30 s") as caught:
+        await model.call(endpoint.ask)
+    assert caught.value.defers_run
+    assert not caught.value.retryable
+    assert caught.value.probe_in_seconds == 30.0
+
+
+@_virtually
+async def test_a_ceiling_stops_the_next_call_and_not_those_under_way() -> None:
+    """What is asked is paid for, so its answer is kept."""
+    meter = SpendMeter(max_calls=3)
+    model, endpoint = boundary(policy=PATIENT, spending=meter), Endpoint(*[5.0] * 3)
+    found = await asyncio.gather(*(model.call(endpoint.ask) for _ in range(5)), return_exceptions=True)
+    assert found.count("answer") == 3
+    assert sum(isinstance(each, SpendCeilingReached) for each in found) == 2
+    assert meter.spent == Spent(3, 0)
+
+
+@_virtually
+async def test_failed_calls_cost_nothing() -> None:
+    """Outages must not eat up a budget."""
+    meter = SpendMeter(max_calls=1)
+    model, endpoint = boundary(policy=PATIENT, spending=meter), Endpoint(_down(), _throttling(1.0))
+    await _failures(model, endpoint, 1)
+    assert await model.call(endpoint.ask) == "answer"
 
 
 async def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _throttled() -> float:
-    raise ModelThrottled("chat endpoint", "slow down", retry_after_seconds=0.05)
-
-
-async def test_one_throttled_call_makes_every_caller_pause() -> None:
-    """Retry-After speaks to the client, not to the one call that happened to be refused."""
-    boundary = _boundary()
-    began = await _now()
-    with pytest.raises(ModelThrottled):
-        await boundary.call(_throttled)
-    others = await asyncio.gather(*(boundary.call(_now) for _ in range(5)))
-    assert min(others) >= began + 0.05
-
-
-async def test_who_waits_for_a_pause_holds_no_permit() -> None:
-    """A permit may be one of five for the whole system."""
-    permits = InProcessPermits(1)
-    boundary = ModelBoundary("chat endpoint", permits, RequestRate(None))
-    with pytest.raises(ModelThrottled):
-        await boundary.call(_throttled)
-    waiting = asyncio.create_task(boundary.call(_now))
-    await asyncio.sleep(0)
-    assert (permits.held, permits.queued) == (0, 0)
-    await waiting
-
-
+@_virtually
 async def test_calls_are_spaced_evenly_from_the_first_on() -> None:
     """A burst at the start would be past the limit of some minute."""
-    boundary = _boundary(permits=10, requests_per_minute=6000)
-    times = sorted(await asyncio.gather(*(boundary.call(_now) for _ in range(6))))
-    assert times[-1] - times[0] >= 5 * 0.01 * 0.9
+    model = boundary(InProcessPermits(10), RequestRate(60))
+    times = sorted(await asyncio.gather(*(model.call(_now) for _ in range(6))))
+    assert times[-1] - times[0] >= 5.0
 
 
 async def test_calls_in_flight_are_bounded() -> None:
     """The permit is held until the answer is there."""
-    boundary, now, peak = _boundary(permits=2), 0, 0
+    model, now, peak = boundary(InProcessPermits(2)), 0, 0
 
     async def ask() -> None:
         nonlocal now, peak
@@ -65,7 +180,7 @@ async def test_calls_in_flight_are_bounded() -> None:
         await asyncio.sleep(0)
         now -= 1
 
-    await asyncio.gather(*(boundary.call(ask) for _ in range(20)))
+    await asyncio.gather(*(model.call(ask) for _ in range(20)))
     assert peak == 2
 
 
@@ -78,7 +193,6 @@ async def test_a_call_cut_off_with_its_permit_can_be_made_again() -> None:
             yield
             raise PermitLostError("the lease of the permit could not be renewed")
 
-    boundary = ModelBoundary("chat endpoint", LosingPermits(), RequestRate(None))
     with pytest.raises(ModelUnavailable) as caught:
-        await boundary.call(_now)
+        await boundary(LosingPermits()).call(_now)
     assert caught.value.retryable

@@ -12,24 +12,19 @@ from knowledge.errors import (
     KnowledgeError,
     ModelAccessRefused,
     ModelAnswerInvalid,
+    ModelHeldBack,
+    ModelReplyUnreadable,
     ModelRequestRefused,
-    ModelThrottled,
     ModelUnavailable,
 )
-from knowledge.models.boundary import ModelBoundary
 from knowledge.models.chat_extraction import ChatExtractionModel
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.settings import EndpointSettings
-from resilience.limiter import RequestRate
-from resilience.permits import InProcessPermits
+from tests.boundaries import boundary
 from tests.sample import TEXT, knowing_model, sample_ontology
 from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, chat_reply, embeddings_reply, scripted
 
 Answer = Callable[[str, JSON], Reply]
-
-
-def _boundary() -> ModelBoundary:
-    return ModelBoundary("scripted endpoint", InProcessPermits(4), RequestRate(None))
 
 
 def _settings(endpoint: ScriptedEndpoint, **others: object) -> EndpointSettings:
@@ -37,7 +32,7 @@ def _settings(endpoint: ScriptedEndpoint, **others: object) -> EndpointSettings:
 
 
 def _model(endpoint: ScriptedEndpoint, **others: object) -> ChatExtractionModel:
-    return ChatExtractionModel(ChatClient(_settings(endpoint, **others), _boundary()))
+    return ChatExtractionModel(ChatClient(_settings(endpoint, **others), boundary()))
 
 
 async def _ask(answer: Answer, **others: object) -> tuple[FoundMentions, ScriptedEndpoint]:
@@ -106,6 +101,7 @@ async def test_an_answer_invalid_twice_fails_the_item_and_no_more(content: str |
         await _ask(lambda path, body: chat_reply(content))
     assert caught.value.fails_item_only
     assert not caught.value.retryable
+    assert caught.value.usage == Usage(model_calls=2, input_tokens=20, output_tokens=10)
 
 
 async def test_an_answer_cut_off_is_said_to_be_so() -> None:
@@ -129,13 +125,13 @@ def _error(status: int, headers: dict[str, str] | None = None, code: str | None 
         (_error(500), ModelUnavailable),
         (_error(503), ModelUnavailable),
         (_error(408), ModelUnavailable),
-        (_error(429), ModelThrottled),
+        (_error(429), ModelHeldBack),
         (_error(429, code="insufficient_quota"), ModelAccessRefused),
         (_error(401), ModelAccessRefused),
         (_error(404), ModelAccessRefused),
         (_error(400), ModelRequestRefused),
         (_error(413), ModelRequestRefused),
-        (_page, ModelUnavailable),
+        (_page, ModelReplyUnreadable),
     ],
 )
 async def test_what_an_endpoint_says_becomes_one_of_our_errors(answer: Answer, kind: type[KnowledgeError]) -> None:
@@ -148,16 +144,16 @@ async def test_what_an_endpoint_says_becomes_one_of_our_errors(answer: Answer, k
 async def test_retry_after_is_read_in_both_its_forms(as_date: bool) -> None:
     """An endpoint says how long it wants to be left alone: in seconds, or by the clock."""
     later = (datetime.now(UTC) + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    with pytest.raises(ModelThrottled) as caught:
+    with pytest.raises(ModelHeldBack) as caught:
         await _ask(_error(429, {"Retry-After": later if as_date else "90"}))
-    assert caught.value.retry_after_seconds == pytest.approx(90, abs=5)
+    assert caught.value.probe_in_seconds == pytest.approx(90, abs=5)
 
 
 async def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
     """Refused connections are worth another try."""
     settings = EndpointSettings(base_url="http://127.0.0.1:9/v1", model="x")
     with pytest.raises(ModelUnavailable):
-        await ChatExtractionModel(ChatClient(settings, _boundary())).find_mentions(TEXT, sample_ontology())
+        await ChatExtractionModel(ChatClient(settings, boundary())).find_mentions(TEXT, sample_ontology())
 
 
 async def test_the_client_makes_no_attempts_of_its_own() -> None:
@@ -177,7 +173,7 @@ async def test_temperature_is_left_out_for_models_that_have_none() -> None:
 async def test_vectors_come_in_the_order_of_the_texts_and_normalised() -> None:
     """Endpoints may answer in any order, and not all normalise."""
     with scripted(lambda path, body: embeddings_reply([[3.0, 4.0], [0.0, 2.0]])) as endpoint:
-        embedded = await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed(["a", "b"])
+        embedded = await OpenAIEmbeddingModel(_settings(endpoint), boundary()).embed(["a", "b"])
     assert embedded.vectors == (pytest.approx((0.6, 0.8)), (0.0, 1.0))
     assert embedded.usage == Usage(embedding_calls=1, input_tokens=7)
 
@@ -185,11 +181,11 @@ async def test_vectors_come_in_the_order_of_the_texts_and_normalised() -> None:
 async def test_a_missing_vector_is_an_invalid_answer() -> None:
     """A vector for the wrong text would be worse than none."""
     with scripted(lambda path, body: embeddings_reply([[1.0]])) as endpoint, pytest.raises(ModelAnswerInvalid):
-        await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed(["a", "b"])
+        await OpenAIEmbeddingModel(_settings(endpoint), boundary()).embed(["a", "b"])
 
 
 async def test_no_texts_make_no_call() -> None:
     """Chunks without entities are common."""
     with scripted(knowing_model) as endpoint:
-        assert not (await OpenAIEmbeddingModel(_settings(endpoint), _boundary()).embed([])).vectors
+        assert not (await OpenAIEmbeddingModel(_settings(endpoint), boundary()).embed([])).vectors
     assert not endpoint.requests

@@ -5,19 +5,13 @@ from pathlib import Path
 import pytest
 
 from knowledge.errors import ModelUnavailable
-from knowledge.models.boundary import ModelBoundary
 from knowledge.models.chat_extraction import ChatExtractionModel
 from knowledge.models.journal import AnswerJournal
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.settings import EndpointSettings
-from resilience.limiter import RequestRate
-from resilience.permits import InProcessPermits
+from tests.boundaries import boundary
 from tests.sample import TEXT, knowing_model, sample_ontology
 from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, scripted
-
-
-def _boundary() -> ModelBoundary:
-    return ModelBoundary("scripted endpoint", InProcessPermits(2), RequestRate(None))
 
 
 def _settings(endpoint: ScriptedEndpoint) -> EndpointSettings:
@@ -26,9 +20,9 @@ def _settings(endpoint: ScriptedEndpoint) -> EndpointSettings:
 
 async def _ask(endpoint: ScriptedEndpoint, journal: AnswerJournal) -> int:
     """Mentions and a vector, through the journal; how many mentions there are."""
-    model = ChatExtractionModel(ChatClient(_settings(endpoint), _boundary(), journal))
+    model = ChatExtractionModel(ChatClient(_settings(endpoint), boundary(), journal))
     found = await model.find_mentions(TEXT, sample_ontology())
-    await OpenAIEmbeddingModel(_settings(endpoint), _boundary(), journal).embed(["Oslo"])
+    await OpenAIEmbeddingModel(_settings(endpoint), boundary(), journal).embed(["Oslo"])
     return len(found.mentions)
 
 
