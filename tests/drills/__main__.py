@@ -33,7 +33,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from tests.drills.fleet import Fleet, FleetPlan, Tell
 from tests.drills.kill import KillPlan, Victim, run_kills
 from tests.drills.moments import Moment
 from tests.drills.nonsense import NonsensePlan, run_nonsense
-from tests.drills.outage import HANG_VARIABLES, OutagePlan, run_outage
+from tests.drills.outage import HANG_VARIABLES, OPEN_SECONDS_VARIABLE, OutagePlan, run_outage
 from tests.drills.replay import GOAL_SECONDS, measure_replay
 from tests.drills.report import FleetReport, summary_of
 from tests.drills.throttle import ThrottlePlan, run_throttle
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     outages.add_argument("--seconds", type=float, default=60.0)
     outages.add_argument("--endpoint", choices=ENDPOINTS, action="append", help="which fails (both)")
     outages.add_argument("--retry-after", type=float, default=5.0, help="seconds that a 429 asks for")
+    outages.add_argument("--open-seconds", type=float, default=30.0, help="until a dead endpoint is tried again")
     throttles = drills.add_parser("throttle", help="answer a share of the calls with 429")
     throttles.set_defaults(drill=_throttle)
     throttles.add_argument("--share", type=float, default=0.2)
@@ -108,8 +109,12 @@ def _outage(arguments: argparse.Namespace) -> int:
         arguments.seed,
         tuple(arguments.endpoint or ENDPOINTS),
         arguments.retry_after,
+        open_seconds=arguments.open_seconds,
     )
-    return _with_fleet(arguments, lambda fleet, tell: run_outage(plan, fleet, tell), arguments.kind)
+    variables = {OPEN_SECONDS_VARIABLE: f"{plan.open_seconds:g}"}
+    if plan.kind is FaultKind.HANG:
+        variables |= HANG_VARIABLES
+    return _with_fleet(arguments, lambda fleet, tell: run_outage(plan, fleet, tell), variables)
 
 
 def _throttle(arguments: argparse.Namespace) -> int:
@@ -123,15 +128,17 @@ def _nonsense(arguments: argparse.Namespace) -> int:
 
 
 def _with_fleet(
-    arguments: argparse.Namespace, drill: Callable[[Fleet, Tell], FleetReport], kind: FaultKind | None = None
+    arguments: argparse.Namespace,
+    drill: Callable[[Fleet, Tell], FleetReport],
+    variables: Mapping[str, str] | None = None,
 ) -> int:
     plan = FleetPlan(
         arguments.workers,
         arguments.documents or arguments.workers,
         arguments.chunks,
         arguments.latency,
-        variables=HANG_VARIABLES if kind is FaultKind.HANG else {},
-        watches_connections=kind is FaultKind.REFUSED,
+        variables=variables or {},
+        watches_connections=arguments.drill is _outage and arguments.kind is FaultKind.REFUSED,
     )
     tell = _teller()
     with (

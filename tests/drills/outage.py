@@ -18,15 +18,18 @@ from tests.drills.submission import Run
 _UNDER_WAY_SECONDS = 120.0
 _END_SECONDS = 240.0
 _POLL_SECONDS = 0.01
-_ANSWERS_OF_A_WORKER = 16
 
+OPEN_SECONDS_VARIABLE = "KNOWLEDGE_CIRCUIT__OPEN_SECONDS"
 HANG_VARIABLES = {"KNOWLEDGE_CHAT__TIMEOUT_SECONDS": "5", "KNOWLEDGE_EMBEDDING__TIMEOUT_SECONDS": "5"}
 """A hanging endpoint is noticed by the deadline of a call: one that fits a drill."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutagePlan:
-    """How the endpoints fail and for how long, and what must come of it at worst."""
+    """How the endpoints fail and for how long, and what must come of it at worst.
+
+    `open_seconds` is what the workers' circuit waits before it tries a dead endpoint again.
+    """
 
     kind: FaultKind
     seconds: float = 60.0
@@ -34,8 +37,13 @@ class OutagePlan:
     endpoints: tuple[str, ...] = ENDPOINTS
     retry_after_seconds: float = 5.0
     most_calls: int = 15
-    resumed_within_seconds: float = 31.0
+    open_seconds: float = 30.0
     next_call_within_seconds: float = 2.0
+
+    @property
+    def resumed_within_seconds(self) -> float:
+        """From the end of the outage to the next call that succeeds, at most."""
+        return self.open_seconds + 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,8 @@ def run_outage(plan: OutagePlan, fleet: Fleet, tell: Tell) -> FleetReport:
 
 def _wait_until_under_way(plan: OutagePlan, fleet: Fleet, runs: list[Run]) -> int:
     """Every worker has had an answer, and then a seeded number of answers has been given: how many there are."""
-    further = random.Random(f"{plan.seed}/outage").randint(1, _ANSWERS_OF_A_WORKER * fleet.plan.workers)
+    # Up to an eighth of what each worker will ask: it must be in the middle of its work.
+    further = random.Random(f"{plan.seed}/outage").randint(1, max(1, fleet.plan.chunks * fleet.plan.workers // 2))
     wanted: int | None = None
 
     def answered() -> list[Call]:
