@@ -25,6 +25,7 @@ from knowledge.prompts import Prompt, load_prompt
 MENTIONS_PROMPT = "mentions.v1"
 ENTITIES_PROMPT = "entities.v1"
 RELATIONS_PROMPT = "relations.v1"
+_LONGEST_ECHO = 4000
 
 
 class ChatExtractionModel:
@@ -122,13 +123,18 @@ class ChatExtractionModel:
 
 def _second_chance(text: str, problem: str) -> tuple[ChatCompletionMessageParam, ...]:
     return (
-        {"role": "assistant", "content": text or "(nothing)"},
+        {"role": "assistant", "content": _echo(text) or "(nothing)"},
         {
             "role": "user",
             "content": f"That answer cannot be used: {problem}. Answer again, with JSON that follows the "
             "schema and nothing else.",
         },
     )
+
+
+def _echo(text: str) -> str:
+    """The beginning of an answer, as it can be sent: a model that rambles is not paid for reading all of it again."""
+    return text[:_LONGEST_ECHO].encode("utf-8", "replace").decode()
 
 
 def _validation_problem(error: ValidationError) -> str:

@@ -23,13 +23,15 @@ _FENCED = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 # A fact whose quotation is not in the passage, but whose ends are named together in a sentence, is worth less.
 _UNQUOTED_CONFIDENCE = 0.5
 
+# Written as an escape, whose backslash is not itself escaped.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 Rejections = tuple[Rejection, ...]
 
 
 def json_part(answer: str) -> str:
-    """The answer without the code fence that some models put around JSON."""
+    """The answer without the code fence that some models put around JSON, and without NUL, which no text has."""
     fenced = _FENCED.match(answer)
-    return fenced.group(1) if fenced else answer
+    return _NUL.sub(r"\1", fenced.group(1) if fenced else answer)
 
 
 def read_mentions(text: str, answer: MentionsAnswer) -> tuple[tuple[FoundMention, ...], Rejections]:

@@ -1,9 +1,12 @@
-"""Drills: kill the system at a chosen moment and hold what comes out against an undisturbed run.
+"""Drills: disturb the system at a chosen moment and hold what comes out against an undisturbed run.
 
 From the project's root, each command on a stack and a model endpoint of its own, which it stops again:
 
     python -m tests.drills kill --victim flow|worker|server|postgres|stack --moment MOMENT --runs N --seed S --json
     python -m tests.drills replay --calls 1000 --json
+    python -m tests.drills outage --kind 500|503|refused|hang|429 --seconds 60 --workers 3 --documents 3 --seed S --json
+    python -m tests.drills throttle --share 0.2 --retry-after 1 --workers 3 --json
+    python -m tests.drills nonsense --share 0.2 --json
 
 `kill` submits a document of many chunks, waits for the moment (a stage, or `random`: a seeded number of model calls
 later), sends SIGKILL, waits for the end, and looks at the endpoint's log, the tables and Prefect. The victim `stack`
@@ -14,9 +17,14 @@ is everything at once, after which `knowledge up` is started again. Its last lin
 
 and it exits with 1 unless `paid_again`, `graphs_differ`, `spurious_rows` and `not_completed` are all 0. An answer
 counts as paid when the process read it: one that it died without reading was in flight. A stack whose runs had flaws
-leaves its home, logs and all, under /tmp. `replay` measures how long a
-new flow process takes to its first new call when so many calls have been answered before. How it goes is told on
-stderr.
+leaves its home, logs and all, under /tmp. `replay` measures how long a new flow process takes to its first new call
+when so many calls have been answered before.
+
+The others give documents to several workers, which share nothing but the stack's API and database, and whose endpoints
+fail: for a while and entirely (`outage`, which begins when every worker is in the middle of a document, after a seeded
+number of answers), or in a share of the calls that depends on the seed, the question and how often it was asked. Their
+last line is an object of what was found, with the `goals` that were met or not and a row for each document; they exit
+with 1 unless all goals were met. How it goes is told on stderr.
 """
 
 import argparse
@@ -25,14 +33,19 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.drills.faults import ENDPOINTS, FaultKind
+from tests.drills.fleet import Fleet, FleetPlan, Tell
 from tests.drills.kill import KillPlan, Victim, run_kills
 from tests.drills.moments import Moment
+from tests.drills.nonsense import NonsensePlan, run_nonsense
+from tests.drills.outage import HANG_VARIABLES, OPEN_SECONDS_VARIABLE, OutagePlan, run_outage
 from tests.drills.replay import GOAL_SECONDS, measure_replay
-from tests.drills.report import summary_of
+from tests.drills.report import FleetReport, summary_of
+from tests.drills.throttle import ThrottlePlan, run_throttle
 
 
 def main() -> int:
@@ -61,7 +74,83 @@ def _parser() -> argparse.ArgumentParser:
     replays.set_defaults(drill=_replay)
     replays.add_argument("--calls", type=int, default=1000, help="model calls answered before")
     replays.add_argument("--json", action="store_true", help="end with one JSON object")
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.NONSENSE]
+    outages = drills.add_parser("outage", help="let the endpoints fail for a while")
+    outages.set_defaults(drill=_outage)
+    outages.add_argument("--kind", type=FaultKind, choices=kinds, required=True)
+    outages.add_argument("--seconds", type=float, default=60.0)
+    outages.add_argument("--endpoint", choices=ENDPOINTS, action="append", help="which fails (both)")
+    outages.add_argument("--retry-after", type=float, default=5.0, help="seconds that a 429 asks for")
+    outages.add_argument("--open-seconds", type=float, default=30.0, help="until a dead endpoint is tried again")
+    throttles = drills.add_parser("throttle", help="answer a share of the calls with 429")
+    throttles.set_defaults(drill=_throttle)
+    throttles.add_argument("--share", type=float, default=0.2)
+    throttles.add_argument("--retry-after", type=float, default=1.0, help="seconds that a 429 asks for")
+    nonsenses = drills.add_parser("nonsense", help="answer a share of the calls with nonsense")
+    nonsenses.set_defaults(drill=_nonsense)
+    nonsenses.add_argument("--share", type=float, default=0.2)
+    nonsenses.add_argument("--in-a-row", type=int, default=1, help="most times for one question; 0: any number")
+    for disturbed in (outages, throttles, nonsenses):
+        disturbed.add_argument("--workers", type=int, default=1)
+        disturbed.add_argument("--documents", type=int, help="as many as workers, if not said")
+        disturbed.add_argument("--chunks", type=int, default=32, help="of each document, four model calls each")
+        disturbed.add_argument(
+            "--latency", type=float, default=1.0, help="seconds that the endpoint takes for an answer"
+        )
+        disturbed.add_argument("--seed", type=int, default=1)
+        disturbed.add_argument("--json", action="store_true", help="end with one JSON object")
     return parser
+
+
+def _outage(arguments: argparse.Namespace) -> int:
+    plan = OutagePlan(
+        arguments.kind,
+        arguments.seconds,
+        arguments.seed,
+        tuple(arguments.endpoint or ENDPOINTS),
+        arguments.retry_after,
+        open_seconds=arguments.open_seconds,
+    )
+    variables = {OPEN_SECONDS_VARIABLE: f"{plan.open_seconds:g}"}
+    if plan.kind is FaultKind.HANG:
+        variables |= HANG_VARIABLES
+    return _with_fleet(arguments, lambda fleet, tell: run_outage(plan, fleet, tell), variables)
+
+
+def _throttle(arguments: argparse.Namespace) -> int:
+    plan = ThrottlePlan(arguments.share, arguments.retry_after, arguments.seed)
+    return _with_fleet(arguments, lambda fleet, tell: run_throttle(plan, fleet, tell))
+
+
+def _nonsense(arguments: argparse.Namespace) -> int:
+    plan = NonsensePlan(arguments.share, arguments.in_a_row, arguments.seed)
+    return _with_fleet(arguments, lambda fleet, tell: run_nonsense(plan, fleet, tell))
+
+
+def _with_fleet(
+    arguments: argparse.Namespace,
+    drill: Callable[[Fleet, Tell], FleetReport],
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    plan = FleetPlan(
+        arguments.workers,
+        arguments.documents or arguments.workers,
+        arguments.chunks,
+        arguments.latency,
+        variables=variables or {},
+        watches_connections=arguments.drill is _outage and arguments.kind is FaultKind.REFUSED,
+    )
+    tell = _teller()
+    with (
+        tempfile.TemporaryDirectory(prefix="kdrill-calls-", dir="/tmp") as directory,
+        Fleet.started(plan, Path(directory) / "calls.jsonl", tell) as fleet,
+    ):
+        report = drill(fleet, tell)
+        fleet.stack.is_kept |= not report.is_met
+    tell(str(report))
+    if arguments.json:
+        print(json.dumps(report.as_json))
+    return 0 if report.is_met else 1
 
 
 def _replay(arguments: argparse.Namespace) -> int:

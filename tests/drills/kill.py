@@ -4,30 +4,26 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
-
-import httpx
+from typing import Self
 
 from deployments.processes import ProcessIdentity
-from knowledge.domain import WorkflowExecutionState
-from knowledge.errors import StoreUnavailable
 from knowledge.ids import OrganizationId
-from tests.drills import checks, endpoint
+from tests.drills import checks
 from tests.drills.calls import CallLog, paid_again
+from tests.drills.ending import wait_for_end, wait_until_settled
+from tests.drills.endpoint import Endpoint, serving
 from tests.drills.moments import Moment, wait_for
 from tests.drills.passages import document_text
 from tests.drills.report import KillRow
-from tests.drills.stack import DrillFailed, DrillStack, kill, wait_until
+from tests.drills.stack import DrillStack, kill, wait_until
 from tests.drills.submission import Job, Run, submit, undisturbed
 
 _END_SECONDS = 180.0
-_SETTLED_SECONDS = 60.0
 _VICTIM_SECONDS = 20.0
-_POLL_SECONDS = 0.05
 
 
 class Victim(StrEnum):
@@ -68,7 +64,7 @@ def run_kills(plan: KillPlan, log_file: Path, tell: Callable[[str], None]) -> It
     Raises:
         DrillFailed: the drill could not be made.
     """
-    with endpoint.serving(log_file, plan.latency_seconds) as url, _Stacks(url, tell) as stacks:
+    with serving(log_file, plan.latency_seconds) as endpoint, _Stacks(endpoint, tell) as stacks:
         for number in range(1, plan.runs + 1):
             row = _disturbed(plan, number, stacks.current, CallLog(log_file))
             tell(str(row))
@@ -81,8 +77,8 @@ def run_kills(plan: KillPlan, log_file: Path, tell: Callable[[str], None]) -> It
 class _Stacks:
     """The stack of the drill, replaced when a run has spoilt it."""
 
-    def __init__(self, endpoint_url: str, tell: Callable[[str], None]) -> None:
-        self._endpoint_url = endpoint_url
+    def __init__(self, endpoint: Endpoint, tell: Callable[[str], None]) -> None:
+        self._endpoint = endpoint
         self._tell = tell
         self._stack = ExitStack()
 
@@ -99,7 +95,7 @@ class _Stacks:
 
     def _start(self) -> None:
         self._tell("starting a stack")
-        self.current = self._stack.enter_context(DrillStack.started(self._endpoint_url))
+        self.current = self._stack.enter_context(DrillStack.started(self._endpoint))
         self._tell(f"its home is {self.current.home}")
 
 
@@ -110,10 +106,10 @@ def _disturbed(plan: KillPlan, number: int, stack: DrillStack, log: CallLog) -> 
     reference = undisturbed(job)
     run = submit(stack, job, log, reference)
     killed = _kill(plan, run, rng)
-    state = _wait_for_end(run)
+    state = wait_for_end(run, _END_SECONDS)
     ended_at = time.time()
-    _wait_until_settled(run)
-    calls = run.calls.calls[run.first_call :]
+    wait_until_settled(run)
+    calls = run.own_calls
     again, killed_at = paid_again(calls), killed.at
     return KillRow(
         run=number,
@@ -174,35 +170,8 @@ def _victim(victim: Victim, run: Run) -> ProcessIdentity | None:
     return ProcessIdentity.of(found) if found is not None else None
 
 
-def _wait_for_end(run: Run) -> WorkflowExecutionState | None:
-    """The execution at its end, or as it stands when the time is over."""
-    last: WorkflowExecutionState | None = None
-
-    def is_over() -> bool:
-        nonlocal last
-        with suppress(StoreUnavailable):
-            last = run.state
-            return last is not None and last.status.is_final
-        return False
-
-    wait_until(is_over, _END_SECONDS, _POLL_SECONDS)
-    return last
-
-
-def _wait_until_settled(run: Run) -> None:
-    """Until Prefect agrees that the run has completed, and its process is gone; `checks` says if they do not."""
-
-    def is_settled() -> bool:
-        with suppress(httpx.HTTPError, DrillFailed):
-            found: Any = run.stack.api("GET", f"/flow_runs/{run.flow_run_id}")
-            return found["state_type"] == "COMPLETED" and run.stack.flow_process(run.flow_run_id) is None
-        return False
-
-    wait_until(is_settled, _SETTLED_SECONDS, _POLL_SECONDS)
-
-
 def _seconds_to_next_call(run: Run, killed: _Killed) -> float | None:
     if killed.at is None:
         return None
-    later = [call.begun_at for call in run.calls.calls[run.first_call :] if call.begun_at > killed.at]
+    later = [call.begun_at for call in run.own_calls if call.begun_at > killed.at]
     return round(max(0.0, min(later) - (killed.ready_at or killed.at)), 2) if later else None

@@ -90,7 +90,7 @@ def _stage(kind: str) -> Callable[[Run, random.Random], Watch]:
         wanted, delay = rng.randint(1, run.reference.chunks), rng.uniform(0.0, _RANDOM_DELAY_SECONDS)
 
         def seen() -> str | None:
-            calls = run.calls.calls[run.first_call :]
+            calls = run.own_calls
             if sum(call.kind == kind for call in calls) < wanted:
                 return None
             time.sleep(delay)
@@ -103,7 +103,7 @@ def _stage(kind: str) -> Callable[[Run, random.Random], Watch]:
 
 def _assemble(run: Run, rng: random.Random) -> Watch:
     def seen() -> str | None:
-        calls = run.calls.calls[run.first_call :]
+        calls = run.own_calls
         return "all answered" if len({call.digest for call in calls if call.delivered}) >= _questions(run) else None
 
     return seen

@@ -29,10 +29,13 @@ _WON = re.compile(r"In \d{4} ([A-Z][a-z]+sen) won the ([A-Z][a-z]+ Prize)\.")
 _DIMENSIONS = 8
 
 
-def document_text(paragraphs: int, *, edition: int = 1) -> str:
-    """A document of so many chunks; editions differ in the last paragraph only."""
-    last = paragraphs - 1
-    return "\n\n".join(_paragraph(n, edition if n == last else 1) for n in range(paragraphs))
+def document_text(paragraphs: int, *, edition: int = 1, first: int = 0) -> str:
+    """A document of so many chunks, from paragraph `first` on; editions differ in the last paragraph only.
+
+    Documents without a common paragraph have no question in common.
+    """
+    last = first + paragraphs - 1
+    return "\n\n".join(_paragraph(n, edition if n == last else 1) for n in range(first, last + 1))
 
 
 def _paragraph(n: int, edition: int) -> str:
@@ -98,10 +101,14 @@ def _relations(passage: str, listed: list[Any]) -> JSON:
     facts: list[JSON] = []
     for found in _BORN.finditer(passage):
         person, city, date = found.groups()
+        if person not in ids or city not in ids:
+            continue
         facts.append(_fact(ids[person], "born in", ids[city], None, found.group()))
         facts.append(_fact(ids[person], "birth date", None, date, found.group()))
     for found in _WON.finditer(passage):
         surname, prize = found.groups()
+        if surname not in ids or prize not in ids:
+            continue
         facts.append(_fact(ids[surname], "won", ids[prize], None, found.group()))
     return {"relations": facts}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowledge.ids import OrganizationId
-from tests.drills import endpoint
 from tests.drills.calls import CallLog
+from tests.drills.endpoint import serving
 from tests.drills.passages import document_text
 from tests.drills.stack import DrillFailed, DrillStack, wait_until
 from tests.drills.submission import Job, Run, submit, undisturbed
@@ -45,7 +45,7 @@ def measure_replay(calls: int, log_file: Path, tell: Callable[[str], None]) -> R
     """
     organization_id = OrganizationId(f"replay-{uuid.uuid4().hex[:8]}")
     paragraphs = calls // _CALLS_OF_A_CHUNK + 1
-    with endpoint.serving(log_file, _LATENCY_SECONDS) as url, DrillStack.started(url) as stack:
+    with serving(log_file, _LATENCY_SECONDS) as endpoint, DrillStack.started(endpoint) as stack:
         log = CallLog(log_file)
         started = time.monotonic()
         first = _submitted(stack, organization_id, log, document_text(paragraphs))
@@ -73,7 +73,7 @@ def _replayed(run: Run, answered: frozenset[str], seconds_first_run: float) -> R
 
     _wait_until_asked(run, is_asking)
     _wait_until_asked(run, lambda: _is_completed(run))
-    state, calls = run.state, run.calls.calls[run.first_call :]
+    state, calls = run.state, run.own_calls
     assert started_at is not None
     assert state is not None
     assert state.started_at is not None

@@ -1,8 +1,13 @@
 """What a drill found: a row for each run, and the object that ends `--json`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+
+from knowledge.build import EMBEDDING_PERMITS
+from tests.drills.calls import Call, paid_again
+from tests.drills.faults import EMBEDDINGS
+from tests.drills.measures import Violation, peak_in_flight, violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,104 @@ class KillRow:
             f"run {self.run}: {self.moment}: {what}: {self.status}, {graph}, {calls}, {times}, "
             f"{self.resumes} resumes{error}{problems}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """What became of one document of several: which workers asked about it, and how it was left.
+
+    `failed_items` were given up while the rest of the document went on; `failed_attempts` is how many attempts of
+    stage items the disturbance used up. `spurious_or_missing_rows` says what is wrong, a sentence each.
+    """
+
+    document: int
+    workers: tuple[str, ...]
+    status: str
+    resumes: int
+    graph_equal: bool
+    spurious_or_missing_rows: tuple[str, ...]
+    failed_items: int
+    failed_attempts: int
+    error: str | None = None
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the execution came to its end by itself."""
+        return self.status == "completed"
+
+    def __str__(self) -> str:
+        graph = "same graph" if self.graph_equal else "ANOTHER GRAPH"
+        problems = "".join(f"\n      {problem}" for problem in self.spurious_or_missing_rows)
+        error = f"\n      {self.error}" if self.error else ""
+        return (
+            f"document {self.document} on {', '.join(self.workers) or 'no worker'}: {self.status}, {graph}, "
+            f"{self.failed_items} items failed, {self.failed_attempts} attempts failed, {self.resumes} resumes"
+            f"{error}{problems}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetReport:
+    """A drill's findings by name, the goals that they meet or miss, and what became of each document."""
+
+    findings: Mapping[str, object]
+    goals: Mapping[str, bool]
+    rows: Sequence[DocumentRow]
+
+    @property
+    def is_met(self) -> bool:
+        """Whether all goals are."""
+        return all(self.goals.values())
+
+    @property
+    def as_json(self) -> dict[str, object]:
+        """The object that ends `--json`."""
+        return {**self.findings, "goals": dict(self.goals), "rows": [asdict(row) for row in self.rows]}
+
+    def __str__(self) -> str:
+        found = [f"{name}: {value}" for name, value in self.findings.items()]
+        goals = [f"goal {name}: {'met' if is_met else 'MISSED'}" for name, is_met in self.goals.items()]
+        return "\n".join([*map(str, self.rows), *found, *goals])
+
+
+def fleet_findings(rows: Sequence[DocumentRow], calls: Sequence[Call]) -> dict[str, object]:
+    """What all drills with several documents report."""
+    early = violations(calls)
+    return {
+        "documents": len(rows),
+        "completed": sum(row.is_completed for row in rows),
+        "graphs_differ": sum(not row.graph_equal for row in rows),
+        "spurious_rows": sum(len(row.spurious_or_missing_rows) for row in rows),
+        "failed_items": sum(row.failed_items for row in rows),
+        "failed_attempts": sum(row.failed_attempts for row in rows),
+        "resumes": sum(row.resumes for row in rows),
+        "workers_with_calls": sorted({call.worker for call in calls}),
+        "calls": len(calls),
+        "paid_again": len(paid_again(calls)),
+        "peak_in_flight": peak_in_flight(calls),
+        "retry_after_violations": len(early),
+        "violations_told_to_another_worker": sum(one.told != one.worker for one in early),
+        "worst_violations": [asdict(one) for one in sorted(early, key=_earliness)[:5]],
+    }
+
+
+def _earliness(violation: Violation) -> float:
+    return -violation.seconds_too_early
+
+
+def fleet_goals(rows: Sequence[DocumentRow], calls: Sequence[Call], workers: Iterable[str]) -> dict[str, bool]:
+    """What every drill with several documents must find."""
+    embeddings = peak_in_flight(calls)[EMBEDDINGS]
+    return {
+        "every worker had a run": {call.worker for call in calls} >= set(workers),
+        "every execution completed": all(row.is_completed for row in rows),
+        "every graph equal to the undisturbed one": all(row.graph_equal for row in rows),
+        "no spurious or missing rows": not any(row.spurious_or_missing_rows for row in rows),
+        "no item failed": not any(row.failed_items for row in rows),
+        "no answer paid again": not paid_again(calls),
+        f"at most {EMBEDDING_PERMITS} embedding calls in flight": embeddings <= EMBEDDING_PERMITS,
+        "every Retry-After respected": not violations(calls),
+    }
 
 
 def _shown(seconds: float | None) -> str:

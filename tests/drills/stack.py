@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,9 +19,12 @@ from deployments.stack import RunningStack, running_stack
 from deployments.status import StackStatus, stack_status
 from knowledge.settings import Settings
 from tables.session import Database, create_database
+from tests.drills.endpoint import WORKER_VARIABLE, Endpoint
 from tests.drills.passages import MODEL
 
 BIN = Path(sys.executable).parent
+STACK_WORKER = "worker-1"
+"""The name by which the endpoint knows the stack's own worker."""
 _FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 _DEAD_SECONDS = 10.0
 _READY_SECONDS = 240.0
@@ -45,21 +48,23 @@ def wait_until(is_so: Callable[[], bool], timeout_seconds: float, pause_seconds:
 
 
 class DrillStack:
-    """`knowledge up` with a home under /tmp, its models those of `endpoint_url`."""
+    """`knowledge up` with a home under /tmp, its models those of the endpoint; `variables` go into its environment."""
 
-    def __init__(self, home: Path, endpoint_url: str) -> None:
+    def __init__(self, home: Path, endpoint: Endpoint, variables: Mapping[str, str]) -> None:
         self.home = home
         self.is_kept = False
+        self.model_variables = {**_model_variables(endpoint), **variables}
         self._settings = Settings(home=home / "state")
-        self._environment = _environment(home, endpoint_url)
+        own = {"KNOWLEDGE_HOME": str(home / "state"), WORKER_VARIABLE: STACK_WORKER}
+        self._environment = {**bare_environment(), **self.model_variables, **own}
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._database: tuple[str, Database] | None = None
 
     @classmethod
     @contextmanager
-    def started(cls, endpoint_url: str) -> Generator["DrillStack"]:
+    def started(cls, endpoint: Endpoint, variables: Mapping[str, str] | None = None) -> Generator["DrillStack"]:
         """A running stack; it is stopped at the end of the block, and its home removed unless it `is_kept`."""
-        stack = cls(Path(tempfile.mkdtemp(prefix="kdrill-", dir="/tmp")), endpoint_url)
+        stack = cls(Path(tempfile.mkdtemp(prefix="kdrill-", dir="/tmp")), endpoint, variables or {})
         try:
             stack.start()
             yield stack
@@ -153,12 +158,25 @@ class DrillStack:
         return response.json()
 
     def flow_process(self, flow_run_id: str) -> ProcessIdentity | None:
-        """The live process of a flow run, from its environment: known before and after its row knows it."""
-        for process in stack_processes(str(self._settings.home.resolve())):
+        """The live process of a flow run, whichever worker's, from its environment: its row knows it later."""
+        for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if psutil.Process(process.pid).environ().get(_FLOW_RUN_VARIABLE) == flow_run_id:
-                    return process
+                if process.environ().get(_FLOW_RUN_VARIABLE) == flow_run_id:
+                    return ProcessIdentity.of(process.pid)
         return None
+
+    @contextmanager
+    def worker_stopped(self) -> Generator[None]:
+        """The stack's own worker does nothing while the block runs, so that others take what is submitted."""
+        pid = self.status.worker.pid
+        worker = ProcessIdentity.of(pid) if pid is not None else None
+        if worker is None:
+            raise DrillFailed(f"the stack's worker does not run: see {self.log}")
+        worker.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            worker.send(signal.SIGCONT)
 
     def all_processes(self) -> tuple[ProcessIdentity, ...]:
         """The supervisor, every part and every flow process; the supervisor first, so that it restarts nothing."""
@@ -191,13 +209,17 @@ def kill(processes: tuple[ProcessIdentity, ...]) -> float:
     return killed_at
 
 
-def _environment(home: Path, endpoint_url: str) -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
+    """Our environment without any settings, with the programs of our own environment first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KNOWLEDGE_", "PREFECT_"))}
+    return {**kept, "PATH": os.pathsep.join([str(BIN), kept.get("PATH", os.defpath)])}
+
+
+def _model_variables(endpoint: Endpoint) -> dict[str, str]:
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("KNOWLEDGE_", "PREFECT_"))},
-        "KNOWLEDGE_HOME": str(home / "state"),
-        "KNOWLEDGE_CHAT__BASE_URL": endpoint_url,
+        "KNOWLEDGE_CHAT__BASE_URL": endpoint.chat_url,
         "KNOWLEDGE_CHAT__MODEL": MODEL,
-        "KNOWLEDGE_EMBEDDING__BASE_URL": endpoint_url,
+        "KNOWLEDGE_EMBEDDING__BASE_URL": endpoint.embedding_url,
         "KNOWLEDGE_EMBEDDING__MODEL": MODEL,
         # A task that fails while a part is away is tried again; the waits are not what is measured.
         "KNOWLEDGE_RETRY__FIRST_DELAY_SECONDS": "0.5",

@@ -13,7 +13,7 @@ from knowledge.pipeline import ExtractionOptions, ExtractionPipeline
 from knowledge.settings import EndpointSettings, Settings
 from tables.documents import OntologySource, store_document, store_ontology
 from tables.ledger import Ledger
-from tests.drills.calls import CallLog
+from tests.drills.calls import Call, CallLog
 from tests.drills.endpoint import digest_of
 from tests.drills.passages import CHUNK_CHARACTERS, MODEL, ONTOLOGY, understanding_model
 from tests.drills.stack import DrillStack
@@ -79,7 +79,10 @@ async def _undisturbed(job: Job) -> Reference:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A job on a stack: its flow run, and its calls in the endpoint's log from `first_call` on."""
+    """A job on a stack: its flow run, and its calls in the endpoint's log from `first_call` on.
+
+    Calls with the questions of its `neighbours`, which run at the same time, are not its own.
+    """
 
     stack: DrillStack
     job: Job
@@ -87,16 +90,18 @@ class Run:
     flow_run_id: FlowRunId
     log: CallLog
     first_call: int
+    neighbours: frozenset[str] = frozenset()
 
     @property
-    def calls(self) -> CallLog:
-        """The log, brought up to date; this run's part begins at `first_call`."""
-        return self.log.read()
+    def own_calls(self) -> list[Call]:
+        """This run's calls so far, in the order of asking."""
+        calls = self.log.read().calls[self.first_call :]
+        return [call for call in calls if call.digest not in self.neighbours]
 
     @property
     def asked(self) -> int:
         """How many questions this run has put so far."""
-        return len(self.calls.calls) - self.first_call
+        return len(self.own_calls)
 
     @property
     def ledger(self) -> Ledger:
@@ -113,7 +118,9 @@ class Run:
         return self.ledger.find_by_flow_run(self.flow_run_id)
 
 
-def submit(stack: DrillStack, job: Job, log: CallLog, reference: Reference) -> Run:
+def submit(
+    stack: DrillStack, job: Job, log: CallLog, reference: Reference, neighbours: frozenset[str] = frozenset()
+) -> Run:
     """The job, as a flow run of `extraction/default`."""
     ontology = load_ontology(ONTOLOGY, _ONTOLOGY_NAME)
     source = OntologySource.of(
@@ -129,4 +136,4 @@ def submit(stack: DrillStack, job: Job, log: CallLog, reference: Reference) -> R
     first_call = len(log.read().calls)
     body = {"name": job.organization_id, "parameters": parameters, "tags": [job.organization_id]}
     created: Any = stack.api("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
-    return Run(stack, job, reference, FlowRunId(str(created["id"])), log, first_call)
+    return Run(stack, job, reference, FlowRunId(str(created["id"])), log, first_call, neighbours)

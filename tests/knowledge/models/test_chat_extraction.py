@@ -178,9 +178,9 @@ async def test_vectors_come_in_the_order_of_the_texts_and_normalised() -> None:
     assert embedded.usage == Usage(embedding_calls=1, input_tokens=7)
 
 
-async def test_a_missing_vector_is_an_invalid_answer() -> None:
+async def test_a_missing_vector_makes_the_reply_unreadable() -> None:
     """A vector for the wrong text would be worse than none."""
-    with scripted(lambda path, body: embeddings_reply([[1.0]])) as endpoint, pytest.raises(ModelAnswerInvalid):
+    with scripted(lambda path, body: embeddings_reply([[1.0]])) as endpoint, pytest.raises(ModelReplyUnreadable):
         await OpenAIEmbeddingModel(_settings(endpoint), boundary()).embed(["a", "b"])
 
 
