@@ -99,9 +99,16 @@ class ModelError(KnowledgeError):
 
 
 class ModelUnavailable(ModelError):
-    """The endpoint timed out, refused the connection or answered 5xx."""
+    """The endpoint timed out, refused the connection or answered 5xx.
+
+    `consecutive_failures`, this one included, it has had since it last answered anybody; 0 where that is not known.
+    """
 
     retryable = True
+
+    def __init__(self, endpoint: str, message: str) -> None:
+        super().__init__(endpoint, message)
+        self.consecutive_failures = 0
 
 
 class ModelReplyUnreadable(ModelError):

@@ -124,6 +124,11 @@ class EndpointGate:
         """The state of the circuit: `closed`, `open`, or `half-open` while a probe of this process is under way."""
         return self._breaker.state
 
+    @property
+    def failures(self) -> int:
+        """Consecutive failures since the endpoint last answered a call of this process."""
+        return self._breaker.failures
+
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[Turn]:
         """A turn, as soon as the gate lets this caller through; left without an outcome, it says nothing.

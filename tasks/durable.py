@@ -1,5 +1,6 @@
 """The stages as Prefect tasks: retried, their answers kept, every attempt recorded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -11,7 +12,7 @@ from prefect.results import ResultRecord, get_result_store  # pyright: ignore[re
 from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
-from knowledge.errors import ItemGivenUp, KnowledgeError, NotFound, StoreUnavailable
+from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
 from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
@@ -20,6 +21,8 @@ from tasks.activities import ActivityRecorder
 from tasks.cache_keys import result_key
 from tasks.results import ResultStorage
 
+# The item's own last failure, and the one before: nobody was answered in between.
+_OUTAGE_FAILURES = 2
 Result = TypeVar("Result")
 StageTask = Task[["_Item"], Coroutine[Any, Any, str | None]]
 _Body = Callable[["_Item"], Coroutine[Any, Any, str | None]]
@@ -140,6 +143,18 @@ class _DurableRunner:
 
         return run_attempt
 
+    async def _answer_to(self, item: _Item) -> object:
+        """What the model answers. The last attempt is not lost to an endpoint that has answered nobody since the one
+        before: it goes on until somebody is answered, or the circuit opens and waits for it."""
+        while True:
+            try:
+                return await item.call.run()
+            except ModelUnavailable as error:
+                failed = self._recorder.failed_attempts(item.call.stage, item.call.item)
+                if failed < self._policy.retries or error.consecutive_failures < _OUTAGE_FAILURES:
+                    raise
+            await asyncio.sleep(max(self._policy.delays_seconds(), default=0.0))
+
     async def _compute(self, item: _Item) -> None:
         item.value = await item.call.run()
 
@@ -152,7 +167,7 @@ class _DurableRunner:
             stored: str = ResultRecord[str].deserialize(await self._storage.aread_path(item.key)).result
         except NotFound:
             # An answer that an earlier attempt could not store is still at hand, and paid for.
-            item.value = item.value or await item.call.run()
+            item.value = item.value or await self._answer_to(item)
         else:
             item.asked = False
             item.value = adapter.validate_json(stored)

@@ -97,6 +97,8 @@ def shared_stack() -> Generator[StackUnderTest]:
             "KNOWLEDGE_EMBEDDING__BASE_URL": endpoint.base_url,
             "KNOWLEDGE_EMBEDDING__MODEL": "scripted",
             "KNOWLEDGE_RETRY__FIRST_DELAY_SECONDS": "0.1",
+            "KNOWLEDGE_CIRCUIT__OPEN_SECONDS": "1",
+            "KNOWLEDGE_CIRCUIT__PATIENCE_SECONDS": "4",
             "KNOWLEDGE_RECOVERY__GRACE_SECONDS": "6",
             "KNOWLEDGE_RECOVERY__MAX_RESUMES": "2",
         }

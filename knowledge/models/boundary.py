@@ -78,8 +78,9 @@ class ModelBoundary:
                         return await self._ask(turn, ask, tokens)
             except ModelThrottled:
                 continue
-            except ModelUnavailable:
+            except ModelUnavailable as error:
                 if self._guard.gate.hold is None:
+                    error.consecutive_failures = self._guard.gate.failures
                     raise
             except PatienceExhausted as error:
                 raise self._held_back(error) from error

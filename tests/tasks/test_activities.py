@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
-from knowledge.errors import ModelUnavailable, StoreUnavailable
+from knowledge.errors import (
+    ModelAnswerInvalid,
+    ModelHeldBack,
+    ModelReplyUnreadable,
+    ModelUnavailable,
+    StoreUnavailable,
+)
 from knowledge.ids import ExecutionId
 from tables.ledger import ActivityRecord, Ledger
 from tasks.activities import ActivityRecorder
@@ -36,6 +42,9 @@ class FakeLedger:
 
     def failed_attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
         return {}
+
+    def given_up(self, execution_id: ExecutionId) -> dict[str, str]:
+        return {r.cache_key: r.error or "" for r in self.rows.values() if r.given_up and r.cache_key}
 
     def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
         if not self.up:
@@ -90,6 +99,37 @@ async def test_a_failed_attempt_says_why() -> None:
         (ActivityStatus.FAILED, "chat: down 0"),
         (ActivityStatus.FAILED, "chat: down 1"),
     ]
+
+
+async def test_an_attempt_that_only_waited_in_vain_has_not_failed() -> None:
+    """The run is set aside, and goes on from here with all of its attempts."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with pytest.raises(ModelHeldBack), recorder.attempt(Stage.MENTIONS, "00000", "key"):
+            raise ModelHeldBack("chat", "has been down", probe_in_seconds=3.0)
+        assert recorder.failed_attempts(Stage.MENTIONS, "00000") == 0
+    assert [row.status for row in ledger.rows.values()] == [ActivityStatus.INTERRUPTED]
+
+
+async def test_an_item_given_up_is_known_to_the_next_process_with_what_it_cost() -> None:
+    """Two answers were paid for; another process of the execution must not pay for them again."""
+    ledger, cost = FakeLedger(), Usage(model_calls=2, input_tokens=20)
+    async with _recorder(ledger) as recorder:
+        with pytest.raises(ModelAnswerInvalid), recorder.attempt(Stage.MENTIONS, "00000", "key"):
+            raise ModelAnswerInvalid("chat", "nonsense", usage=cost)
+    async with _recorder(ledger) as successor:
+        assert successor.why_given_up("key") == "chat: nonsense"
+        assert successor.why_given_up("another") is None
+    assert [row.usage for row in ledger.rows.values()] == [cost]
+
+
+async def test_an_item_that_may_still_succeed_is_not_given_up() -> None:
+    """A proxy's page instead of an answer is worth another try, also by another process."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with pytest.raises(ModelReplyUnreadable), recorder.attempt(Stage.MENTIONS, "00000", "key"):
+            raise ModelReplyUnreadable("chat", "a page")
+        assert recorder.why_given_up("key") is None
 
 
 async def test_an_answer_from_the_storage_is_a_hit() -> None:

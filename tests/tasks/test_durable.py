@@ -22,7 +22,7 @@ from knowledge.domain import (
     Span,
     Usage,
 )
-from knowledge.errors import ModelAnswerInvalid, ModelUnavailable, ResultNotPersisted, StoreUnavailable
+from knowledge.errors import ItemGivenUp, ModelAnswerInvalid, ModelUnavailable, ResultNotPersisted, StoreUnavailable
 from knowledge.ids import ChunkId, ExecutionId, FlowRunId, OrganizationId
 from knowledge.ontology import Ontology
 from knowledge.stages.stages import Stages
@@ -138,6 +138,17 @@ async def test_retries_end_with_the_last_error(bench: Bench) -> None:
     assert model.asked == 3
 
 
+async def test_the_last_attempt_is_not_lost_to_an_endpoint_that_answers_nobody(bench: Bench) -> None:
+    """A document with one question would otherwise fail before five failures open the circuit."""
+    errors: list[Exception] = [ModelUnavailable("chat", f"down {n}") for n in range(5)]
+    for n, error in enumerate(errors, 1):
+        error.consecutive_failures = n  # type: ignore[attr-defined]
+    model = ScriptedModel(errors)
+    assert await bench.ask(model) == (FOUND, False)
+    assert model.asked == 6
+    assert bench.ended == ["failed", "failed", "completed"]
+
+
 @pytest.mark.parametrize("error", [ModelAnswerInvalid("chat", "nonsense"), ZeroDivisionError("a bug")])
 async def test_a_permanent_error_is_not_tried_again(bench: Bench, error: Exception) -> None:
     """Trying again would cost the same and fail the same."""
@@ -145,6 +156,20 @@ async def test_a_permanent_error_is_not_tried_again(bench: Bench, error: Excepti
     with pytest.raises(type(error)):
         await bench.ask(model)
     assert model.asked == 1
+
+
+async def test_what_an_execution_has_given_up_it_does_not_ask_for_again(bench: Bench) -> None:
+    """Nor does another process of it; another execution does."""
+    model = ScriptedModel([ModelAnswerInvalid("chat", "nonsense")])
+    for error in (ModelAnswerInvalid, ItemGivenUp):
+        with pytest.raises(error, match="nonsense"):
+            await bench.ask(model)
+    assert model.asked == 1
+    assert bench.ended == ["failed"]
+    other = Ledger(bench.storage.database, bench.organization_id).open_execution(
+        FlowRunId(str(uuid4())), document_name="d", parameters={}, pid=1, host="h"
+    )
+    assert await Bench(bench.storage, bench.organization_id, other.id).ask(model) == (FOUND, False)
 
 
 async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
