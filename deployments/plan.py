@@ -1,13 +1,14 @@
 """What a stack consists of, decided before anything is started."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from deployments.database_urls import DatabaseUrls, external_urls
 from deployments.environment import local_api_url
 from deployments.home import StackHome
-from deployments.parts import PartSpec, free_port, recovery_part, server_part, spawn, worker_part
+from deployments.parts import PartSpec, free_port, recovery_part, reserve_port, server_part, spawn, worker_part
 from deployments.postgres import STOP_SIGNALS, embedded_urls, start_postgres
 from deployments.processes import ProcessIdentity
 from deployments.state import StackState, model_fingerprint
@@ -39,6 +40,10 @@ class StackPlan:
     urls: DatabaseUrls
     model_fingerprint: str
     parts: tuple[Part, ...]
+
+    def reserved_port(self) -> AbstractContextManager[object]:
+        """Keeps the local server's port, through its deaths, for as long as the block lasts."""
+        return reserve_port(urlsplit(self.api_url).port or 0) if self.is_local_server else nullcontext()
 
     def prepare_database(self) -> None:
         """Bring our tables up to date.

@@ -4,8 +4,10 @@ import socket
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from deployments.home import StackHome
-from deployments.parts import free_port
+from deployments.parts import free_port, reserve_port
 from deployments.plan import external_api_url, plan_stack
 from deployments.provision import read_prefect_file
 from deployments.state import StackState
@@ -64,3 +66,14 @@ def test_the_prefect_file_keeps_no_path_of_this_machine() -> None:
 def test_deployments_carry_the_projects_version() -> None:
     """An operator sees in the UI what runs."""
     assert {entry.version for entry in read_prefect_file().deployments} == {version("durable-knowledge")}
+
+
+def test_a_reserved_port_is_kept_for_our_server_while_it_is_dead() -> None:
+    """Its clients would otherwise find another stack's server there, and work for it with the wrong database."""
+    with reserve_port(free_port(0)) as reservation:
+        port = int(reservation.getsockname()[1])
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", port)) as server:
+                assert server.getsockname()[1] == port
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
