@@ -26,6 +26,7 @@ from knowledge.errors import (
 )
 from knowledge.models.boundary import ModelBoundary
 from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.wire import WireTransport
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings
 
@@ -146,7 +147,7 @@ def _chat_answer(completion: ChatCompletion) -> ChatAnswer:
 
 def _sdk_client(settings: EndpointSettings, journal: AnswerJournal | None) -> AsyncOpenAI:
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
-    transport = None if journal is None else JournalingTransport(journal, httpx.AsyncHTTPTransport(limits=_LIMITS))
+    transport = None if journal is None else JournalingTransport(journal, WireTransport(_LIMITS))
     return AsyncOpenAI(
         base_url=settings.base_url,
         api_key=key,
