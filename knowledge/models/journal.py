@@ -6,7 +6,6 @@ it. The bytes of a response are therefore written to a local file in the callbac
 takes microseconds and survives the process, so what is lost is only what the kernel still held.
 """
 
-import hashlib
 import itertools
 import logging
 import os
@@ -18,9 +17,6 @@ from pathlib import Path
 from typing import Self
 
 import h11
-import httpx2 as httpx
-
-from knowledge.models.wire import WireTransport, heard_by
 
 _logger = logging.getLogger(__name__)
 
@@ -131,49 +127,30 @@ def _records(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def _answer(pieces: list[bytes]) -> RecordedAnswer | None:
-    """The response that the pieces are, if it is complete and an answer; an empty piece is the end of the stream."""
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-    connection.send(h11.Request(method="POST", target="/", headers=[("host", "recorded")]))
-    connection.send(h11.EndOfMessage())
+    """The response that the pieces are, if it is complete and an answer."""
     head, body = None, bytearray()
     try:
-        for piece in pieces:
-            connection.receive_data(piece)
-            while (event := connection.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response):
-                    if event.status_code != _OK:
-                        return None
-                    head = event
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                elif isinstance(event, h11.EndOfMessage) and head is not None:
-                    kept = tuple((name, value) for name, value in head.headers if name in _KEPT_HEADERS)
-                    return RecordedAnswer(kept, bytes(body))
-                elif not isinstance(event, h11.InformationalResponse):
-                    return None
+        for event in _events(pieces):
+            if isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage) and head is not None and head.status_code == _OK:
+                kept = tuple((name, value) for name, value in head.headers if name in _KEPT_HEADERS)
+                return RecordedAnswer(kept, bytes(body))
     except h11.RemoteProtocolError:
         pass
     return None
 
 
-class JournalingTransport(httpx.AsyncBaseTransport):
-    """Answers requests from the journal where it can, and puts on record what the network answers, as it arrives."""
-
-    def __init__(self, journal: AnswerJournal, inner: WireTransport) -> None:
-        self._journal = journal
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The response; one from the journal has only the headers that say how to read it."""
-        await request.aread()
-        parts = (request.method.encode(), str(request.url).encode(), request.content)
-        question = hashlib.sha256(b"\0".join(parts)).digest()
-        known = self._journal.take_answer(question)
-        if known is not None:
-            return httpx.Response(_OK, headers=list(known.headers), content=known.body, request=request)
-        with heard_by(self._journal.recorder(question)):
-            return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._inner.aclose()
+def _events(pieces: list[bytes]) -> Iterator[object]:
+    """What a client hears of a response, as far as it came; an empty piece is the end of the stream."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+    connection.send(h11.Request(method="POST", target="/", headers=[("host", "recorded")]))
+    connection.send(h11.EndOfMessage())
+    for piece in pieces:
+        connection.receive_data(piece)
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            yield event
+            if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed | h11.EndOfMessage):
+                return

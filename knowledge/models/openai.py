@@ -25,7 +25,8 @@ from knowledge.errors import (
     ModelUnavailable,
 )
 from knowledge.models.boundary import ModelBoundary
-from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.journal import AnswerJournal
+from knowledge.models.journaling import JournalingTransport
 from knowledge.models.wire import WireTransport
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings

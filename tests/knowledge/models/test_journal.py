@@ -15,7 +15,8 @@ import pytest
 from knowledge.errors import ModelUnavailable
 from knowledge.models.boundary import ModelBoundary
 from knowledge.models.chat_extraction import ChatExtractionModel
-from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.journal import AnswerJournal
+from knowledge.models.journaling import JournalingTransport
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.models.wire import WireTransport
 from knowledge.settings import EndpointSettings
@@ -56,7 +57,8 @@ import asyncio, os, signal, sys
 from pathlib import Path
 import httpx2 as httpx
 from knowledge.models import wire
-from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.journal import AnswerJournal
+from knowledge.models.journaling import JournalingTransport
 
 received, left = wire._Wire.data_received, int(sys.argv[3])
 

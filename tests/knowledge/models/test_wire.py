@@ -72,6 +72,30 @@ def client(ssl_context: ssl.SSLContext | None = None, timeout_seconds: float = 5
     return httpx.AsyncClient(transport=transport, timeout=timeout_seconds)
 
 
+@asynccontextmanager
+async def pair() -> AsyncGenerator[tuple[httpcore2.AsyncNetworkStream, socket.socket]]:
+    """A stream, and the other end of its connection, which reads and sends nothing by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stream = await WireBackend().connect_tcp(*listening.getsockname())
+        other, _ = listening.accept()
+        with other:
+            try:
+                yield stream, other
+            finally:
+                await stream.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def reset(other: socket.socket) -> None:
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    other.close()
+
+
 def certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """What a server on 127.0.0.1 and a client that trusts it need."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -130,6 +154,20 @@ async def test_what_is_sent_over_tls_is_heard_decrypted(tmp_path: Path) -> None:
     assert b"".join(heard) == ANSWER * 2
 
 
+async def test_a_write_over_tls_does_not_wait_for_an_answer(tmp_path: Path) -> None:
+    """A request is more than one write, and nothing comes before it is whole."""
+    for_server, for_client = certificate(tmp_path)
+    async with serving(answer=None, tls=for_server) as server:
+        plain = await WireBackend().connect_tcp("127.0.0.1", server.port)
+        stream = await plain.start_tls(for_client, "127.0.0.1")
+        for piece in (b"POST / HTTP/1.1\r\n", b"Content-Length: 2\r\n", b"\r\n", b"ok"):
+            await stream.write(piece, timeout=5)
+        await until(lambda: server.requests == [b"ok"])
+        assert isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject)
+        await stream.aclose()
+        await server.ended.wait()
+
+
 async def test_a_certificate_that_is_not_trusted_is_a_connect_error(tmp_path: Path) -> None:
     """Nothing is sent to whom it is not meant for."""
     for_server, _ = certificate(tmp_path)
@@ -175,25 +213,6 @@ async def test_an_endpoint_that_does_not_answer_is_a_read_timeout() -> None:
         await server.ended.wait()
 
 
-@asynccontextmanager
-async def pair() -> AsyncGenerator[tuple[httpcore2.AsyncNetworkStream, socket.socket]]:
-    """A stream, and the other end of its connection, which reads and sends nothing by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        stream = await WireBackend().connect_tcp(*listening.getsockname())
-        other, _ = listening.accept()
-        with other:
-            try:
-                yield stream, other
-            finally:
-                await stream.aclose()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def test_a_request_that_is_not_taken_is_a_write_timeout() -> None:
     """Whoever reads nothing must not make us keep everything."""
     async with pair() as (stream, _):
@@ -212,14 +231,23 @@ async def test_a_write_ends_when_everything_is_sent() -> None:
         await writing
 
 
+async def test_a_connection_reset_in_the_middle_of_a_request_is_a_write_error() -> None:
+    """The writer is told, or it would wait until its time is over."""
+    async with pair() as (stream, other):
+        writing = asyncio.create_task(stream.write(b"q" * 30_000_000, timeout=5))
+        await asyncio.sleep(0)
+        reset(other)
+        with pytest.raises(httpcore2.WriteError):
+            await writing
+
+
 async def test_a_connection_reset_is_a_read_error_after_what_was_received() -> None:
     """What has arrived counts, whatever happens then."""
     async with pair() as (stream, other):
         other.sendall(b"half")
         await until(lambda: stream.get_extra_info("is_readable"))
         assert await stream.read(2) == b"ha"
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        other.close()
+        reset(other)
         assert await stream.read(64) == b"lf"
         with pytest.raises(httpcore2.ReadError):
             await stream.read(64)
@@ -255,7 +283,7 @@ async def test_much_that_is_not_read_stays_with_the_sender() -> None:
     async with pair() as (stream, other):
         other.setblocking(False)
         idle = 0
-        while idle < 50:
+        while idle < 50 and sent < 64 * 2**20:
             try:
                 sent, idle = sent + other.send(b"a" * (1 << 20)), 0
             except BlockingIOError:
