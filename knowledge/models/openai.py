@@ -19,9 +19,11 @@ from knowledge.errors import (
     ModelUnavailable,
 )
 from knowledge.models.boundary import ModelBoundary
-from knowledge.models.journal import AnswerJournal, JournalingTransport
+from knowledge.models.journal import AnswerJournal
+from knowledge.models.journaling import JournalingTransport
 from knowledge.models.replies import ChatAnswer, read_chat_reply, read_embeddings_reply
 from knowledge.models.retry_after import retry_after_seconds
+from knowledge.models.wire import WireTransport
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings
 
@@ -122,7 +124,7 @@ class OpenAIEmbeddingModel:
 
 def _sdk_client(settings: EndpointSettings, journal: AnswerJournal | None) -> AsyncOpenAI:
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
-    transport = None if journal is None else JournalingTransport(journal, httpx.AsyncHTTPTransport(limits=_LIMITS))
+    transport = None if journal is None else JournalingTransport(journal, WireTransport(_LIMITS))
     return AsyncOpenAI(
         base_url=settings.base_url,
         api_key=key,
