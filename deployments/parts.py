@@ -3,12 +3,10 @@
 import hashlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -120,32 +118,3 @@ def spawn(spec: PartSpec, home: StackHome, ready_descriptor: int | None = None) 
             pass_fds=() if ready_descriptor is None else (ready_descriptor,),
         )
     return ProcessIdentity.of(child.pid) or ProcessIdentity(child.pid, time.time())
-
-
-def free_port(preferred: int) -> int:
-    """`preferred`, or if something listens there a port that is free now."""
-    for port in (preferred, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As servers do: a port whose last connections linger is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("this machine has no free port on 127.0.0.1")
-
-
-def reserve_port(port: int) -> socket.socket:
-    """Keeps a port for a server of ours, also while it is dead, until the socket is closed.
-
-    A socket that is bound and does not listen: a server that reuses addresses may listen there, but the kernel gives
-    the port to no other connection or server that asks for a free one. Without it, a killed server's clients may find
-    another stack's server at its address.
-    """
-    reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # A server that an earlier supervisor left, and that is adopted, has it: nobody else gets it while that lives.
-    with suppress(OSError):
-        reservation.bind(("127.0.0.1", port))
-    return reservation

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from deployments.database_urls import DatabaseUrls, external_urls
 from deployments.environment import local_api_url
 from deployments.home import StackHome
-from deployments.parts import PartSpec, free_port, recovery_part, reserve_port, server_part, spawn, worker_part
+from deployments.parts import PartSpec, recovery_part, server_part, spawn, worker_part
+from deployments.ports import reserved_port
 from deployments.postgres import STOP_SIGNALS, embedded_urls, start_postgres
 from deployments.processes import ProcessIdentity
 from deployments.state import StackState, model_fingerprint
@@ -41,10 +42,6 @@ class StackPlan:
     model_fingerprint: str
     parts: tuple[Part, ...]
 
-    def reserved_port(self) -> AbstractContextManager[object]:
-        """Keeps the local server's port, through its deaths, for as long as the block lasts."""
-        return reserve_port(urlsplit(self.api_url).port or 0) if self.is_local_server else nullcontext()
-
     def prepare_database(self) -> None:
         """Bring our tables up to date.
 
@@ -57,12 +54,13 @@ class StackPlan:
         upgrade(self.urls.knowledge)
 
 
-def plan_stack(settings: Settings, home: StackHome, environment: Mapping[str, str], previous: StackState) -> StackPlan:
-    """The plan for `settings`, adopting what still runs of the `previous` stack where it can."""
+def plan_stack(
+    settings: Settings, home: StackHome, environment: Mapping[str, str], previous: StackState, port: int
+) -> StackPlan:
+    """The plan for `settings`, adopting what still runs of the `previous` stack; a local server is to be on `port`."""
     given = settings.database_url
     urls = embedded_urls(home) if given is None else external_urls(given.get_secret_value())
     external = external_api_url(environment, previous)
-    port = 0 if external else _server_port(settings, previous)
     api_url = external or local_api_url(port)
     parts: list[Part] = [] if given is not None else [_postgres(home)]
     if external is None:
@@ -85,10 +83,18 @@ def external_api_url(environment: Mapping[str, str], previous: StackState) -> st
     return None if not url or is_own else url
 
 
-def _server_port(settings: Settings, previous: StackState) -> int:
+def server_port(
+    settings: Settings, environment: Mapping[str, str], previous: StackState
+) -> AbstractContextManager[int]:
+    """The port for the local server, kept while the block lasts: that of a server to be adopted, or a free one.
+
+    0 where the environment names another server.
+    """
+    if external_api_url(environment, previous) is not None:
+        return nullcontext(0)
     if previous.process("server") is not None and previous.api_url:
-        return urlsplit(previous.api_url).port or settings.port
-    return free_port(settings.port)
+        return reserved_port(urlsplit(previous.api_url).port or settings.port, is_ours=True)
+    return reserved_port(settings.port)
 
 
 def _postgres(home: StackHome) -> Part:

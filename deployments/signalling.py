@@ -29,6 +29,7 @@ from tasks.unattended import act_unattended, is_suspended
 
 _EXAMPLE = '{"reason": "…"}'
 _LEFT_TO_PROCESS = "its process acts on it within seconds"
+_GOES_ON = "the run goes on from its review"
 _LEFT_FOR_LATER = "it is acted on when a process takes up the run"
 
 
@@ -85,7 +86,12 @@ async def _effect(database: Database, state: WorkflowExecutionState) -> str:
             # A suspended run's process, if it is still there, does nothing any more.
             if has_process and not await is_suspended(client, state.flow_run_id):
                 return _LEFT_TO_PROCESS
-            return await act_unattended(client, signals, state.id, state.flow_run_id) or _LEFT_FOR_LATER
+            was_suspended = await is_suspended(client, state.flow_run_id)
+            done = await act_unattended(client, signals, state.id, state.flow_run_id)
+            if done is None and was_suspended and not await is_suspended(client, state.flow_run_id):
+                # Recovery has read the signal before we came to it.
+                return _GOES_ON
+            return done or _LEFT_FOR_LATER
     except (httpx.HTTPError, PrefectHTTPStatusError):
         return f"{_LEFT_FOR_LATER} (the Prefect API does not answer now)"
 

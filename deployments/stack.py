@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deployments.home import StackHome
-from deployments.plan import external_api_url, plan_stack
+from deployments.plan import external_api_url, plan_stack, server_port
 from deployments.postgres import STOP_SIGNALS, embedded_process
 from deployments.processes import end_all, stack_processes
 from deployments.state import StackState, model_fingerprint, read_state, write_state
@@ -54,8 +54,9 @@ def run_stack(settings: Settings, report: Callable[[str], None], on_ready: Calla
             return
         previous = read_state(home.state_file)
         _refuse_silent_api(external_api_url(os.environ, previous))
-        plan = plan_stack(settings, home, os.environ, previous)
-        Supervisor(plan, report).run(lambda state: on_ready(_running(state, started_here=True)))
+        with server_port(settings, os.environ, previous) as port:
+            plan = plan_stack(settings, home, os.environ, previous, port)
+            Supervisor(plan, report).run(lambda state: on_ready(_running(state, started_here=True)))
 
 
 def running_stack(settings: Settings) -> RunningStack | None:

@@ -56,7 +56,7 @@ class Supervisor:
         Raises:
             KnowledgeError: a part does not start; what was started is stopped again.
         """
-        with Wakeups() as wakeups, self._plan.reserved_port():
+        with Wakeups() as wakeups:
             try:
                 if self._start(wakeups):
                     self._write(ready=True, phase="")

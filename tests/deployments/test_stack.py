@@ -101,7 +101,7 @@ def test_a_second_start_finds_the_first(settings: Settings) -> None:
 def test_status_names_the_processes_that_run(settings: Settings) -> None:
     """Other tools read pids from it, and kill by them."""
     status = stack_status(settings).as_json()
-    assert list(status) == ["postgres", "server", "worker", "recovery", "flow_runs"]
+    assert list(status) == ["postgres", "server", "worker", "recovery", "flow_runs", "endpoints"]
     pids = {part: _process(settings, part).pid for part in ("postgres", "server", "worker", "recovery")}
     assert status["postgres"] == {"pid": pids["postgres"]}
     assert status["server"] == {"pid": pids["server"], "url": _stack(settings).api_url}

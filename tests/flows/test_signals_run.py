@@ -281,7 +281,9 @@ def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
 
 def test_an_approved_run_is_published_without_asking_anything_again(stack: StackUnderTest, decided: Decided) -> None:
     """The decision resumes the run, which goes on from what it had; it is not a restart."""
-    assert (decided.approval.exit_code, "goes on from its review" in decided.approval.stdout) == (0, True)
+    # Recovery may have had a process started before the command came to it.
+    said = ("the run goes on from its review", "its process acts on it within seconds")
+    assert (decided.approval.exit_code, any(text in decided.approval.stdout for text in said)) == (0, True)
     assert decided.command.published == {"approved", "accepted"}
     execution, decision = decided.execution("approved"), decided.decision("approved")
     assert (execution.status, execution.resumes) == (ExecutionStatus.COMPLETED, 0)
