@@ -1,7 +1,7 @@
 """The boundary's promises: bounded, paced, within budget, patient with an endpoint that is down or throttling."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,13 +15,17 @@ from knowledge.errors import (
     ModelUnavailable,
     SpendCeilingReached,
 )
-from knowledge.models.boundary import ModelBoundary
-from resilience.gate import GatePolicy
+from knowledge.models.boundary import EndpointGuard, ModelBoundary
+from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
+from knowledge.settings import EndpointSettings
+from resilience.gate import EndpointGate, GatePolicy
 from resilience.leases import PermitLostError
 from resilience.limiter import RequestRate
 from resilience.permits import InProcessPermits
 from resilience.spending import SpendMeter, Spent
 from tests.boundaries import boundary
+from tests.sample import knowing_model
+from tests.scripted_endpoint import scripted
 from tests.virtual_time import run_virtually
 
 PATIENT = GatePolicy()
@@ -196,3 +200,25 @@ async def test_a_call_cut_off_with_its_permit_can_be_made_again() -> None:
     with pytest.raises(ModelUnavailable) as caught:
         await boundary(LosingPermits()).call(_now)
     assert caught.value.retryable
+
+
+async def test_nothing_that_asks_a_remote_model_goes_around_the_boundary() -> None:
+    """A boundary that lets nobody through: no request may reach the endpoint."""
+
+    class Closed(Exception):
+        pass
+
+    class ClosedBoundary(ModelBoundary):
+        async def call(self, ask: Callable[[], Awaitable[Any]], tokens: int = 0) -> Any:
+            raise Closed
+
+    guard = EndpointGuard(InProcessPermits(1), RequestRate(), EndpointGate())
+    with scripted(knowing_model) as endpoint:
+        settings = EndpointSettings(base_url=endpoint.base_url, model="scripted")
+        chat, vectors = (client(settings, ClosedBoundary("e", guard)) for client in (ChatClient, OpenAIEmbeddingModel))
+        assert isinstance(chat, ChatClient)
+        assert isinstance(vectors, OpenAIEmbeddingModel)
+        for asked in (chat.ask([{"role": "user", "content": "?"}], "mentions", {}), vectors.embed(["a"])):
+            with pytest.raises(Closed):
+                await asked
+    assert endpoint.requests == []
