@@ -48,7 +48,7 @@ class OutagePlan:
 
 @dataclass(frozen=True, slots=True)
 class _Resumption:
-    """Seconds from the end of the outage to each endpoint's next success, and from the first one to the others' calls.
+    """Seconds from the end of the outage to each endpoint's next success, and from the last of these to others' calls.
 
     `documents` are those that were not all answered by then; None for one that was never asked about again.
     """
@@ -129,7 +129,8 @@ def _unanswered(run: Run, at: float) -> frozenset[str]:
 
 
 def _resumption(outage: Outage, runs: list[Run], calls: Sequence[Call]) -> _Resumption:
-    first = min(outage.successes(calls).values(), key=lambda call: call.answered_at or 0.0, default=None)
+    # Endpoints have a probe each, and a document may wait for the one that is tried last.
+    first = max(outage.successes(calls).values(), key=lambda call: call.answered_at or 0.0, default=None)
     if first is None or first.answered_at is None:
         return _Resumption({}, {}, {f"document {n}": None for n in range(1, len(runs) + 1)})
     left = {f"document {n}": _unanswered(run, first.answered_at) for n, run in enumerate(runs, 1)}
@@ -148,6 +149,6 @@ def _goals(plan: OutagePlan, fleet: Fleet, asked: dict[str, int], resumption: _R
         f"at most {plan.most_calls} calls into the outage": sum(asked.values()) <= plan.most_calls,
         f"resumed within {plan.resumed_within_seconds:g} s of its end": bool(resumption.to_success)
         and max(waited, default=0.0) <= plan.resumed_within_seconds,
-        f"every worker called within {plan.next_call_within_seconds:g} s of the first success": bool(lags)
+        f"every worker called within {plan.next_call_within_seconds:g} s of a successful probe": bool(lags)
         and all(lag is not None and lag <= plan.next_call_within_seconds for lag in lags),
     }
