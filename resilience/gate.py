@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from resilience.board import EndpointBoard, EndpointState, Failures, Hold, News, Sharers, Standing
 from resilience.breaker import Breaker
 
-# An endpoint that throttles without saying for how long, or its probes again and again: 1, 2, 4 … seconds.
+# An endpoint that throttles without saying for how long.
 _FIRST_PAUSE_SECONDS = 1.0
 # What others have seen is news for this long; less than two in a row is an accident that nobody needs to know of.
 _NEWS_SECONDS = 5.0
@@ -213,10 +213,9 @@ class EndpointGate:
         elif self._held is not None and self._held.state is EndpointState.OPEN:
             # What an endpoint said before it went down is out of date.
             return
-        pause = min(self._policy.open_seconds, _FIRST_PAUSE_SECONDS * 2**self._refused_probes)
-        if retry_after_seconds is not None:
-            # It is taken at its word, unless its word has proved too short.
-            pause = max(retry_after_seconds, pause if self._refused_probes > 1 else 0.0)
+        said = _FIRST_PAUSE_SECONDS if retry_after_seconds is None else retry_after_seconds
+        # It is taken at its word; and where its word has proved too short, for twice as long each time.
+        pause = min(said * 2**self._refused_probes, max(said, self._policy.open_seconds))
         self._hold(EndpointState.THROTTLED, pause, detail)
 
     def _trip(self, failures: int, detail: str) -> bool:
