@@ -202,6 +202,23 @@ async def test_only_answers_are_kept(tmp_path: Path) -> None:
     assert len(endpoint.requests) == 3
 
 
+def test_an_answer_with_a_piece_missing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full for a moment must not make an answer nobody gave."""
+
+    def is_full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with AnswerJournal(tmp_path / "answers") as journal:
+        record = journal.recorder(b"q" * 32)
+        record(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", is_full)
+            record(b"1\r\nb\r\n")
+        record(b"0\r\n\r\n")
+    with AnswerJournal(tmp_path / "answers") as journal:
+        assert journal.take_answer(b"q" * 32) is None
+
+
 async def test_a_disk_that_is_full_costs_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
