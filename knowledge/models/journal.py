@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 _OK = 200
 # A record is a piece of a response: mark, exchange, number of the piece, question, length; the piece; and at the end
 # exchange and number again. One that was cut short does not end so, whatever was written behind it; a checksum would
-# say the same, and would take longer than the write.
+# say the same, and would take as long as the write.
 _HEADER = struct.Struct(">4s8sI32sI")
 _END = struct.Struct(">8sI")
 _MARK = b"\0AJ1"
