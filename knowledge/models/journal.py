@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 _OK = 200
 # A record is a piece of a response: mark, exchange, number of the piece, question, length; the piece; and at the end
 # exchange and number again. One that was cut short does not end so, whatever was written behind it; a checksum would
-# say the same, and would take longer than the write.
+# say the same, and would take as long as the write.
 _HEADER = struct.Struct(">4s8sI32sI")
 _END = struct.Struct(">8sI")
 _MARK = b"\0AJ1"
@@ -102,8 +102,10 @@ class AnswerJournal:
 
 def _read(path: Path) -> dict[bytes, deque[RecordedAnswer]]:
     exchanges: dict[tuple[bytes, bytes], list[bytes]] = {}
-    for exchange, question, piece in _records(path.read_bytes() if path.exists() else b""):
-        exchanges.setdefault((exchange, question), []).append(piece)
+    for exchange, question, number, piece in _records(path.read_bytes() if path.exists() else b""):
+        pieces = exchanges.setdefault((exchange, question), [])
+        if number == len(pieces):  # what follows a piece that is missing means nothing
+            pieces.append(piece)
     answers: dict[bytes, deque[RecordedAnswer]] = {}
     for (_, question), pieces in exchanges.items():
         answer = _answer(pieces)
@@ -112,15 +114,15 @@ def _read(path: Path) -> dict[bytes, deque[RecordedAnswer]]:
     return answers
 
 
-def _records(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Exchange, question and piece of each whole record; what is between them was cut short."""
+def _records(content: bytes) -> Iterator[tuple[bytes, bytes, int, bytes]]:
+    """Exchange, question, number and piece of each whole record; what is between them was cut short."""
     start = content.find(_MARK)
     while 0 <= start <= len(content) - _HEADER.size:
         _, exchange, number, question, length = _HEADER.unpack_from(content, start)
         begin = start + _HEADER.size
         end = begin + length
         if content.startswith(_END.pack(exchange, number), end):
-            yield exchange, question, content[begin:end]
+            yield exchange, question, number, content[begin:end]
             start = content.find(_MARK, end)
         else:
             start = content.find(_MARK, start + 1)
@@ -154,3 +156,5 @@ def _events(pieces: list[bytes]) -> Iterator[object]:
             yield event
             if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed | h11.EndOfMessage):
                 return
+        if not piece:
+            return

@@ -68,7 +68,7 @@ wire._Wire.data_received = receive_and_die
 async def ask():
     with AnswerJournal(Path(sys.argv[1])) as journal:
         transport = JournalingTransport(journal, wire.WireTransport(httpx.Limits()))
-        async with httpx.AsyncClient(transport=transport) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=30) as client:
             await client.post(sys.argv[2], json={"question": 1})
 
 asyncio.run(ask())
@@ -85,7 +85,7 @@ async def _die_when_received(url: str, path: Path, received_bytes: int = 1) -> N
 async def _post(url: str, path: Path, question: int = 1) -> httpx.Response:
     with AnswerJournal(path) as journal:
         transport = JournalingTransport(journal, WireTransport(httpx.Limits()))
-        async with httpx.AsyncClient(transport=transport) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=30) as client:
             return await client.post(url, json={"question": question})
 
 
@@ -181,7 +181,7 @@ async def test_an_answer_that_was_no_use_is_not_given_again(tmp_path: Path) -> N
         endpoint.answer = _known
         with AnswerJournal(tmp_path / "answers") as journal:
             transport = JournalingTransport(journal, WireTransport(httpx.Limits()))
-            async with httpx.AsyncClient(transport=transport) as client:
+            async with httpx.AsyncClient(transport=transport, timeout=30) as client:
                 said = [(await client.post(endpoint.base_url, json={"question": 1})).text for _ in range(2)]
     assert said == ["<html>", '{"answer": 1}']
 
@@ -202,6 +202,23 @@ async def test_only_answers_are_kept(tmp_path: Path) -> None:
     assert len(endpoint.requests) == 3
 
 
+def test_an_answer_with_a_piece_missing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full for a moment must not make an answer nobody gave."""
+
+    def is_full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with AnswerJournal(tmp_path / "answers") as journal:
+        record = journal.recorder(b"q" * 32)
+        record(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", is_full)
+            record(b"1\r\nb\r\n")
+        record(b"0\r\n\r\n")
+    with AnswerJournal(tmp_path / "answers") as journal:
+        assert journal.take_answer(b"q" * 32) is None
+
+
 async def test_a_disk_that_is_full_costs_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -212,7 +229,7 @@ async def test_a_disk_that_is_full_costs_no_answer(
 
     with scripted(_known) as endpoint, AnswerJournal(tmp_path / "answers") as journal:
         transport = JournalingTransport(journal, WireTransport(httpx.Limits()))
-        async with httpx.AsyncClient(transport=transport) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=30) as client:
             with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
                 patched.setattr(os, "write", is_full)
                 for _ in range(2):

@@ -67,9 +67,9 @@ async def serving(
         yield server
 
 
-def client(ssl_context: ssl.SSLContext | None = None, timeout_seconds: float = 5) -> httpx.AsyncClient:
+def client(ssl_context: ssl.SSLContext | None = None, read_seconds: float = 30) -> httpx.AsyncClient:
     transport = WireTransport(LIMITS, ssl_context or ssl.create_default_context())
-    return httpx.AsyncClient(transport=transport, timeout=timeout_seconds)
+    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(30, read=read_seconds))
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def pair() -> AsyncGenerator[tuple[httpcore2.AsyncNetworkStream, socket.so
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 
@@ -161,7 +161,7 @@ async def test_a_write_over_tls_does_not_wait_for_an_answer(tmp_path: Path) -> N
         plain = await WireBackend().connect_tcp("127.0.0.1", server.port)
         stream = await plain.start_tls(for_client, "127.0.0.1")
         for piece in (b"POST / HTTP/1.1\r\n", b"Content-Length: 2\r\n", b"\r\n", b"ok"):
-            await stream.write(piece, timeout=5)
+            await stream.write(piece, timeout=30)
         await until(lambda: server.requests == [b"ok"])
         assert isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject)
         await stream.aclose()
@@ -207,7 +207,7 @@ async def test_a_connection_that_is_not_made_in_time_is_a_connect_timeout(monkey
 
 async def test_an_endpoint_that_does_not_answer_is_a_read_timeout() -> None:
     """It is the settings' `timeout_seconds` that bounds a call."""
-    async with serving(answer=None) as server, client(timeout_seconds=0.02) as one:
+    async with serving(answer=None) as server, client(read_seconds=0.02) as one:
         with pytest.raises(httpx.ReadTimeout):
             await one.post(server.url, content=b"q")
         await server.ended.wait()
@@ -224,7 +224,7 @@ async def test_a_write_ends_when_everything_is_sent() -> None:
     """A big request waits for a reader, and goes on when there is one."""
     async with pair() as (stream, other):
         other.setblocking(False)
-        writing = asyncio.create_task(stream.write(b"q" * 30_000_000, timeout=5))
+        writing = asyncio.create_task(stream.write(b"q" * 30_000_000, timeout=30))
         left = 30_000_000
         while left:
             left -= len(await asyncio.get_running_loop().sock_recv(other, 1 << 20))
@@ -234,7 +234,7 @@ async def test_a_write_ends_when_everything_is_sent() -> None:
 async def test_a_connection_reset_in_the_middle_of_a_request_is_a_write_error() -> None:
     """The writer is told, or it would wait until its time is over."""
     async with pair() as (stream, other):
-        writing = asyncio.create_task(stream.write(b"q" * 30_000_000, timeout=5))
+        writing = asyncio.create_task(stream.write(b"q" * 30_000_000, timeout=30))
         await asyncio.sleep(0)
         reset(other)
         with pytest.raises(httpcore2.WriteError):
