@@ -21,7 +21,7 @@ class Keepsakes:
     def of(cls, settings: Settings, organization_id: OrganizationId, flow_run_id: FlowRunId) -> "Keepsakes":
         """The run's files, whether they exist or not."""
         directory = settings.home.expanduser().absolute() / "runs" / organization_id
-        return cls(directory / f"{flow_run_id}.answers.jsonl", directory / f"{flow_run_id}.leases.json")
+        return cls(directory / f"{flow_run_id}.answers", directory / f"{flow_run_id}.leases.json")
 
     def remove(self) -> None:
         """Removes what there is."""
