@@ -31,7 +31,10 @@ _ENTER = text(
 _ENTER_AS_OPERATOR = text(
     f"SELECT set_config('role', '{OPERATOR_ROLE}', true), set_config('transaction_read_only', 'on', true)"
 )
-_ENTER_INSTALLATION = text(f"SELECT set_config('role', '{OPERATOR_ROLE}', true)")
+# What is kept there is news for others, who hear of it at the commit: it need not survive a crash of the database.
+_ENTER_INSTALLATION = text(
+    f"SELECT set_config('role', '{OPERATOR_ROLE}', true), set_config('synchronous_commit', 'off', true)"
+)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 # A peer that vanished without a word is given up after about 25 seconds, so that locks it held come free.
 _CONNECT_ARGUMENTS: dict[str, str | int] = {
