@@ -135,12 +135,13 @@ def fleet_findings(rows: Sequence[DocumentRow], calls: Sequence[Call]) -> dict[s
         "peak_in_flight": peak_in_flight(calls),
         "retry_after_violations": len(early),
         "violations_told_to_another_worker": sum(one.told != one.worker for one in early),
-        "worst_violations": [asdict(one) for one in sorted(early, key=_earliness)[:5]],
+        "worst_violations": [asdict(one) for one in sorted(early, key=_lateness)[:5]],
     }
 
 
-def _earliness(violation: Violation) -> float:
-    return -violation.seconds_too_early
+def _lateness(violation: Violation) -> float:
+    """What tells a caller that did not know yet from one that did not care."""
+    return -violation.seconds_after_asking
 
 
 def fleet_goals(rows: Sequence[DocumentRow], calls: Sequence[Call], workers: Iterable[str]) -> dict[str, bool]:
