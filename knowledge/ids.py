@@ -159,6 +159,24 @@ class ResultId(Id, prefix="res"):
     __slots__ = ()
 
 
+class SegmentId(Id, prefix="seg"):
+    """An extraction's part of the search index, under an embedding model."""
+
+    __slots__ = ()
+
+
+class EntryId(Id, prefix="sen"):
+    """Something that search can find: an entity, a passage, or a predicate."""
+
+    __slots__ = ()
+
+
+class TermId(Id, prefix="trm"):
+    """A word or name and where in a segment it stands."""
+
+    __slots__ = ()
+
+
 def digest_of(*parts: str) -> str:
     """The SHA-256 (64 hex digits) over UTF-8 parts, length-prefixed so that no two lists of parts collide."""
     digest = hashlib.sha256()

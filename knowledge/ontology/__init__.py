@@ -4,8 +4,8 @@
 are not followed: what an extraction may use is what the one file says.
 """
 
-from knowledge.ontology.loading import load_ontology
+from knowledge.ontology.loading import load_ontology, ontology_quads
 from knowledge.ontology.model import Ontology
 from knowledge.ontology.terms import Label, OntologyClass, OntologyProperty, PropertyKind
 
-__all__ = ["Label", "Ontology", "OntologyClass", "OntologyProperty", "PropertyKind", "load_ontology"]
+__all__ = ["Label", "Ontology", "OntologyClass", "OntologyProperty", "PropertyKind", "load_ontology", "ontology_quads"]

@@ -52,6 +52,15 @@ def load_ontology(data: bytes, name: str, *, max_bytes: int | None = None) -> On
     return ontology
 
 
+def ontology_quads(data: bytes, name: str) -> list[Quad]:
+    """All that the file says, as it says it.
+
+    Raises:
+        OntologyRefused: as `load_ontology`, but for the classes that it may lack.
+    """
+    return _parsed(_decoded(data, name), name)
+
+
 def _decoded(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise OntologyRefused(name, "is in UTF-16; save it as UTF-8", line=1, column=1)
