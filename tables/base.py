@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar, cast
 
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import ARRAY, DateTime, Enum, ForeignKeyConstraint, MetaData, Table, Text, text
+from sqlalchemy import ARRAY, DateTime, Enum, ForeignKeyConstraint, Integer, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from knowledge import ids
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
+from knowledge.search.kinds import EntryKind, TermKind
 from knowledge.signals import SignalName
 
 SCHEMA = "knowledge"
@@ -96,6 +97,9 @@ _ID_KINDS = (
     ids.ActivityId,
     ids.SignalId,
     ids.ResultId,
+    ids.SegmentId,
+    ids.EntryId,
+    ids.TermId,
 )
 
 
@@ -121,10 +125,13 @@ class OrgTable(DeclarativeBase):
         **{kind: IdType(kind) for kind in _ID_KINDS},
         **{kind: _enum(kind) for kind in (Stage, ExecutionStatus, ActivityStatus)},
         SignalName: NameType(SignalName),
+        EntryKind: NameType(EntryKind),
+        TermKind: NameType(TermKind),
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),
         tuple[str, ...]: ARRAY(Text(), as_tuple=True),
+        tuple[int, ...]: ARRAY(Integer(), as_tuple=True),
         tuple[float, ...]: VectorType(),
     }
 

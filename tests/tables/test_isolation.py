@@ -9,7 +9,11 @@ from sqlalchemy.exc import ProgrammingError
 
 from knowledge.domain import ActivityStatus, KnowledgeGraph, Stage
 from knowledge.ids import ActivityId, ExecutionId, FlowRunId, OrganizationId, SignalId
+from knowledge.ontology import Ontology
+from knowledge.search.entries import segment_content
+from knowledge.search.indexing import Unindexed
 from tables import graph as graph_tables
+from tables import search as search_tables
 from tables import workflow as workflow_tables
 from tables.activities import ActivityRecord
 from tables.base import OrgTable
@@ -17,9 +21,10 @@ from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.results import ResultStore
 from tables.row_security import APP_ROLE, unprotected_tables
+from tables.search_index import SearchIndexStore
 from tables.session import Database
 
-MODELS = (graph_tables, workflow_tables)
+MODELS = (graph_tables, search_tables, workflow_tables)
 TABLES = sorted(OrgTable.metadata.tables)
 STRANGER = OrganizationId("stranger")
 REFUSED = "row-level security"
@@ -38,6 +43,7 @@ def rows(
     ledger.record_activities([_attempt(run.id)])
     publish(database, organization_id, graph, run.id)
     ResultStore(database).write(organization_id, "key", b"{}")
+    _index(database, organization_id, graph, run.id)
     with database.org_session(organization_id) as session:
         statement = text(
             "INSERT INTO knowledge.workflow_signal (organization_id, id, execution_id, number, name, sent_at, sent_by)"
@@ -46,6 +52,17 @@ def rows(
         named = {"organization_id": organization_id, "id": SignalId.new(), "execution_id": run.id}
         session.execute(statement, named)
     return organization_id
+
+
+def _index(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph, execution_id: ExecutionId
+) -> None:
+    store = SearchIndexStore(database, organization_id)
+    ontology = Ontology.of("", "people", (), ())
+    content = segment_content(graph, ontology)
+    segment_id = store.begin(Unindexed(graph.extraction_id, execution_id), "minilm", 4, content)
+    store.add(segment_id, [(entry, (0.5, -0.5, 0.5, 0.5)) for entry in content.entries], "minilm")
+    store.finish(segment_id, content)
 
 
 def _attempt(execution_id: ExecutionId) -> ActivityRecord:
