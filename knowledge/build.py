@@ -4,9 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from knowledge.answers.ports import AnswerModel
 from knowledge.models.boundary import EndpointGuard, ModelBoundary
 from knowledge.models.journal import AnswerJournal
 from knowledge.ports import EmbeddingModel, ExtractionModel
+from knowledge.search.embedding import EmbeddingService
 from knowledge.settings import CircuitSettings, EndpointSettings, Settings
 from knowledge.stages.stages import Stages
 from resilience.board import EndpointBoard, Sharers
@@ -67,6 +69,31 @@ async def open_stages(
     async with AsyncExitStack() as stack:
         extraction = _extraction_model(settings.chat, guards.chat, journal, spending, stack)
         yield Stages(extraction, _embedding_model(settings.embedding, guards.embedding, journal, spending, stack))
+
+
+@asynccontextmanager
+async def open_embedding(settings: Settings, guards: Guards | None = None) -> AsyncGenerator[EmbeddingService]:
+    """The embedding service with the model that the settings name; use it in the event loop that opened it."""
+    guards = guards or guards_of(settings)
+    async with AsyncExitStack() as stack:
+        yield EmbeddingService(_embedding_model(settings.embedding, guards.embedding, None, None, stack))
+
+
+@asynccontextmanager
+async def open_answer_model(settings: Settings, guards: Guards | None = None) -> AsyncGenerator[AnswerModel | None]:
+    """The chat model that writes answers; None without a chat endpoint."""
+    if not settings.chat.is_configured:
+        yield None
+        return
+    from knowledge.models.chat_answers import ChatAnswerModel
+    from knowledge.models.openai import ChatClient
+
+    guards = guards or guards_of(settings)
+    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat))
+    try:
+        yield ChatAnswerModel(client)
+    finally:
+        await client.aclose()
 
 
 # Adapters are imported when they are wanted: the embedded ones are an extra, and the SDK takes a second.

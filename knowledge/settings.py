@@ -89,6 +89,19 @@ class RecoverySettings(BaseModel):
     max_resumes: int = Field(default=10, ge=0, le=1000, description="then it is given up as failed")
 
 
+class AnswerSettings(BaseModel):
+    """How questions are answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    patience_seconds: float = Field(
+        default=3.0, ge=0, le=600, description="how long a question waits for an endpoint that is down or throttles"
+    )
+    context_characters: int = Field(
+        default=12_000, ge=500, le=1_000_000, description="how much of the graph a chat model is shown"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of the system. `__` stands between levels: `KNOWLEDGE_CHAT__BASE_URL`."""
 
@@ -106,6 +119,7 @@ class Settings(BaseSettings):
     circuit: CircuitSettings = CircuitSettings()
     spend: SpendSettings = SpendSettings()
     recovery: RecoverySettings = RecoverySettings()
+    answers: AnswerSettings = AnswerSettings()
 
     @field_validator("database_url")
     @classmethod
