@@ -25,20 +25,19 @@ def export_graph(
         NotFound: the organisation has no such execution, or nothing was extracted.
     """
     with open_database(settings) as database:
-        exports = list(_exports(database, organization_id, execution_id))
+        if execution_id is None:
+            exports = list(latest_exports(database, organization_id))
+        else:
+            exports = [_export(database, Ledger(database, organization_id), organization_id, execution_id)]
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
         yield export_rdf(exports, RdfFormat(format_name))
 
 
-def _exports(
-    database: Database, organization_id: OrganizationId, execution_id: ExecutionId | None
-) -> Iterator[GraphExport]:
+def latest_exports(database: Database, organization_id: OrganizationId) -> Iterator[GraphExport]:
+    """The latest graph of each of the organisation's documents and ontologies."""
     ledger = Ledger(database, organization_id)
-    if execution_id is not None:
-        yield _export(database, ledger, organization_id, execution_id)
-        return
     for latest in latest_extractions(database, organization_id):
         yield _export(database, ledger, organization_id, latest.execution_id)
 
