@@ -135,7 +135,7 @@ def _schedules(deployment: DeploymentResponse) -> list[tuple[str | None, object]
 
 async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Settings, client: PrefectClient) -> None:
     """prefect.yaml is the one source, whoever reads it."""
-    names = ("extraction/default", "recovery/default")
+    names = ("extraction/default", "answer/default", "indexing/default", "recovery/default")
     before = [await client.read_deployment_by_name(name) for name in names]
     await asyncio.to_thread(_prefect, settings, "deploy", "--all")
     after = [await client.read_deployment_by_name(name) for name in names]
@@ -146,7 +146,7 @@ async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Set
         assert str(_ROOT) not in theirs.model_dump_json()
         assert _schedules(theirs) == _schedules(ours)
     # The stack has a part that does what this schedule is for.
-    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [False]]
+    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [], [], [False]]
 
 
 async def test_provisioning_again_leaves_what_an_operator_changed(client: PrefectClient, settings: Settings) -> None:

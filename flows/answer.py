@@ -1,0 +1,36 @@
+"""The flow behind `answer/default`: a question in, an answer with opened citations out."""
+
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger
+from pydantic import Field
+
+from knowledge.answers.asking import MAX_QUESTION_CHARACTERS, AnswerOptions, WhenUnavailable
+from knowledge.answers.rendering import answer_json
+from knowledge.ids import OrganizationId
+from knowledge.settings import Settings
+from tasks.answer_runs import answer_question, show_answer
+
+ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
+
+
+@flow(name="answer", validate_parameters=True)
+async def answer(
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)],
+    organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default",
+    when_unavailable: Literal["extract", "fail"] = "extract",
+) -> dict[str, Any]:
+    """Answers a question from an organisation's knowledge graph; every sentence cites what backs it.
+
+    The search index is brought up to date first. What is not in the graph is not answered.
+
+    Args:
+        question: A question in plain English.
+        organization: Whose graph is asked: a slug such as `acme`.
+        when_unavailable: Without the chat endpoint, answer in the documents' own words (extract), or fail.
+    """
+    options = AnswerOptions(WhenUnavailable(when_unavailable))
+    answered = await answer_question(Settings(), OrganizationId(organization), question, options)
+    await show_answer(answered)
+    get_run_logger().info("%s", answered.text)
+    return answer_json(answered)
