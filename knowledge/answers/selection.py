@@ -9,6 +9,7 @@ MIN_NAME_FIT = 0.6
 MIN_PREDICATE_FIT = 0.5
 _NEAR_BEST_PREDICATE = 0.95  # a predicate that fits less well than another one by more than this is not the one asked
 _NEAR_BEST_FACT = 0.75
+_TIMES = frozenset(("date", "time", "year"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ def answering_facts(findings: Findings) -> Selection:
     if not asked:
         names = ", ".join(findings.named) or about[0].fact.subject.label
         return Selection((), f"It knows {names}, but no fact that says what is asked.")
-    asked = _people(findings.question, asked)
+    asked = _of_the_kind(findings.question, asked)
+    if not asked:
+        return Selection((), "It knows when, but not where.")
     top = max(found.fit for found in asked)
     return Selection(tuple(found for found in asked if found.fit >= _NEAR_BEST_FACT * top))
 
@@ -44,8 +47,14 @@ def _nobody(findings: Findings) -> str:
     return "Nothing in it bears a name that the question uses."
 
 
-def _people(question: str, facts: list[FoundFact]) -> list[FoundFact]:
-    """Asked for whom, the facts that lead to an entity rather than a date or number, if there are some."""
-    if not {"who", "whom", "whose"} & set(words(question)):
-        return facts
-    return [found for found in facts if found.fact.object is not None] or facts
+def _of_the_kind(question: str, facts: list[FoundFact]) -> list[FoundFact]:
+    """Asked who or when, the facts that lead to an entity, or to a value, if there are some; a date is no place."""
+    asked = set(words(question))
+    entities = [found for found in facts if found.fact.object is not None]
+    if asked & {"who", "whom", "whose"}:
+        return entities or facts
+    if "when" in asked:
+        return [found for found in facts if found.fact.object is None] or facts
+    if "where" in asked:
+        return entities or [found for found in facts if not _TIMES & set(words(found.fact.predicate_label))]
+    return facts

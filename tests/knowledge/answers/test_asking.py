@@ -107,6 +107,15 @@ async def test_what_is_not_in_the_graph_is_declined(database: Database, films: O
     assert answer.reason
 
 
+async def test_where_is_not_answered_with_when(database: Database, organization_id: OrganizationId) -> None:
+    """The only fact about a birth is its date: that is no place."""
+    publish_facts(database, organization_id, FILMS[3:4], "dates")
+    await index(database, organization_id)
+    generator = _extractive(database, organization_id)
+    assert (await generator.answer("When was Ada Brandt born?")).values == ("4 May 1901",)
+    assert not (await generator.answer("Where was Ada Brandt born?")).is_answered
+
+
 async def test_a_model_s_sentences_are_kept_as_far_as_their_citations_hold(
     database: Database, films: OrganizationId
 ) -> None:
