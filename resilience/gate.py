@@ -2,7 +2,8 @@
 
 Whoever waits at the gate holds no permit and uses up no attempt. A hold begins when the circuit opens (consecutive
 failures) or when the endpoint throttles (Retry-After). When its time is over one probe goes through, over all
-processes that share a board, and its outcome opens the gate for everybody, or holds it for another while.
+processes that share a board, and its outcome opens the gate for everybody, little by little, or holds it for another
+while.
 """
 
 import asyncio
@@ -20,6 +21,10 @@ _NEWS_SECONDS = 5.0
 _WORTH_TELLING = 2
 # Whoever claimed the probe that is due may have died with it: it is asked for again.
 _LOOK_SECONDS = 1.0
+# An endpoint that has just recovered, or asked for a pause, is not stormed: so many callers at once, and twice as many
+# with each answer, as TCP does after a loss (RFC 5681, "slow start").
+_FIRST_WINDOW = 1
+_WIDE_WINDOW = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,8 @@ class EndpointGate:
         self._elsewhere: dict[str, tuple[int, float]] = {}
         self._told = 0
         self._epoch = 0
+        self._inside = 0
+        self._window: int | None = None
         self._changed = asyncio.Event()
         if board is not None:
             board.subscribe(self._hear)
@@ -137,14 +144,21 @@ class EndpointGate:
             PatienceExhausted: the endpoint is held for longer than callers wait.
         """
         turn = await self._enter()
+        self._inside += 1
         try:
             yield turn
         finally:
+            self._inside -= 1
             if not turn.is_settled:
                 self._forget(turn)
+            if self._window is not None:
+                self._tell_waiting()
 
     async def _enter(self) -> Turn:
-        while (held := self._held) is not None:
+        while (held := self._held) is not None or self._is_full:
+            if held is None:
+                await self._news_within(_LOOK_SECONDS)
+                continue
             left = held.until - _now()
             if left <= 0 and not self._is_probing and await self._claim_probe():
                 return Turn(self, is_probe=True)
@@ -152,6 +166,10 @@ class EndpointGate:
                 self._require_patience(held, left)
                 await self._news_within(left if left > 0 else _LOOK_SECONDS)
         return Turn(self, is_probe=False)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._window is not None and self._inside >= self._window
 
     def _require_patience(self, held: _Held, left: float) -> None:
         waited = _now() - held.since
@@ -186,6 +204,8 @@ class EndpointGate:
         elif self._counts(turn) and turn.call is not None:
             self._breaker.answer(turn.call)
             self._tell_failures(0)
+            if self._window is not None:
+                self._window = 2 * self._window if self._window < _WIDE_WINDOW else None
 
     def note_refusal(self, turn: Turn) -> None:
         """For `Turn`."""
@@ -280,6 +300,7 @@ class EndpointGate:
 
     def _take_release(self) -> None:
         self._held = None
+        self._window = _FIRST_WINDOW
         self._is_probing = False
         self._refused_probes = 0
         self._elsewhere.clear()
