@@ -9,7 +9,7 @@ from tests.drills.calls import Call, CallLog
 from tests.drills.faults import ENDPOINTS, FaultKind
 
 # News of a pause takes a moment: to be read by the one who was refused, and to reach the others.
-ALLOWED_SECONDS = 0.05
+ALLOWED_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
