@@ -96,7 +96,7 @@ _PARAGRAPHS = {"killed": 20, "cancelled": 20, "poisonous": 2, "stopped": 20, "un
 
 def _text(organization: str) -> str:
     paragraphs = range(_PARAGRAPHS[organization])
-    seen = (f"\n\nIn Oslo Brandt saw {organization} number {n}. " + "It was there. " * 70 for n in paragraphs)
+    seen = (f"\n\nIn Oslo Brandt saw {organization} number {n}. " + "It was there. " * 200 for n in paragraphs)
     return TEXT + "".join(seen) + (_POISON if organization == "poisonous" else "")
 
 
