@@ -154,7 +154,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A fact: a predicate (IRI) from an entity to another one, or to a literal; exactly one of the two is set."""
+    """A fact: a predicate (IRI) from an entity to another one, or to a literal; exactly one of the two is set.
+
+    `flags` say in what way its ends contradict the ontology, if they do.
+    """
 
     id: RelationId
     subject_id: EntityId
@@ -163,6 +166,7 @@ class Relation:
     literal: Literal | None
     confidence: float
     evidence: tuple[Evidence, ...]
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.object_id is None) == (self.literal is None):

@@ -26,6 +26,7 @@ from knowledge.ports import ProgressObserver
 from knowledge.stages.assembly import ChunkFindings
 from knowledge.stages.calls import StageAnswer
 from knowledge.stages.stages import Stages
+from knowledge.stages.validation import without_violations
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -53,6 +54,11 @@ class ExtractionOptions(BaseModel):
         le=5_000,
         title="Lead",
         description="So many characters before a chunk, in whole sentences, are shown and read with it.",
+    )
+    strict: bool = Field(
+        default=False,
+        title="Strict",
+        description="Leave out facts outside their predicate's domain or range instead of flagging them.",
     )
 
 
@@ -132,6 +138,9 @@ class ExtractionPipeline:
         assembly = (await self._stages.assemble(findings)).value
         self._report(Stage.ASSEMBLE, 1, 1)
         graph = (await self._stages.resolve(assembly, document, ontology, ontology_id, extraction_id)).value
+        if options.strict:
+            graph, left_out = without_violations(graph)
+            run.rejections.extend(left_out)
         self._report(Stage.RESOLVE, 1, 1)
         statistics = _statistics(graph, len(chunks), run, time.monotonic() - started)
         failures = tuple(sorted(run.failures, key=lambda failure: failure.chunk_index))

@@ -35,7 +35,9 @@ class ChatExtractionModel:
             ModelAnswerInvalid: neither of two answers could be used at all.
         """
         prompt = load_prompt(PROMPT)
-        question = prompt.fill(classes=_class_list(ontology), predicates=_predicate_list(ontology), passage=passage)
+        question = prompt.fill(
+            classes=_class_list(ontology), predicates=_predicate_list(ontology), passage=passage, tag=_tag_for(passage)
+        )
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": prompt.system},
             {"role": "user", "content": question},
@@ -72,6 +74,14 @@ def _second_chance(text: str, answer: PassageAnswer) -> tuple[ChatCompletionMess
             "that follows the schema and nothing else.",
         },
     )
+
+
+def _tag_for(passage: str) -> str:
+    """A tag that the passage does not contain, so that nothing in it can pass for its end."""
+    tag = "passage"
+    while f"{tag}>" in passage:
+        tag += "_"
+    return tag
 
 
 def _class_list(ontology: Ontology) -> str:

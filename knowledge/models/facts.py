@@ -1,7 +1,7 @@
 """From the relations of a chat model's answer to facts with evidence in the passage."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from knowledge.domain import FoundRelation, Literal, Rejection, Span
@@ -40,11 +40,16 @@ class _Unusable(Exception):
 
 
 class FactReader:
-    """Reads the relations of one answer about one passage."""
+    """Reads the relations of one answer about one passage.
 
-    def __init__(self, passage: str, things: Sequence[Named], ontology: Ontology) -> None:
+    `unplaced` are the names, by id, of listed things that the passage does not name: models list values as things,
+    and write them in their own way.
+    """
+
+    def __init__(self, passage: str, things: Sequence[Named], unplaced: Mapping[str, str], ontology: Ontology) -> None:
         self._passage = passage
         self._things = things
+        self._unplaced = unplaced
         self._ontology = ontology
         self._sentences = sentence_spans(passage)
         self._by_id = {id_: n for n, thing in reversed(list(enumerate(things))) for id_ in thing.ids}
@@ -103,8 +108,9 @@ class FactReader:
             thing = thing if thing is not None else self._by_name.get(said.casefold())
             if thing is not None:
                 return thing
-        elif not said and thing is not None:
-            said = self._surface(thing, quoted)
+        elif not said:
+            unplaced = self._unplaced.get(item.object_id.casefold(), "")
+            said = self._surface(thing, quoted) if thing is not None else unplaced
         if said.casefold() in _FILLERS:
             raise _Unusable("leads to nothing that is listed or said")
         return self._value(said, predicate, quoted)

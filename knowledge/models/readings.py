@@ -8,6 +8,7 @@ from knowledge.models.facts import FactReader, Named
 from knowledge.models.placing import place_mentions, place_name
 from knowledge.ontology import Ontology
 from knowledge.quotes import occurrences
+from knowledge.stages.names import is_proper
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ def read_answer(passage: str, answer: PassageAnswer, ontology: Ontology) -> Find
     passage that names it, a fact needs its ends, its predicate and its evidence there. The same fact said twice is one.
     """
     rejections = list(answer.rejections)
-    things = _placed(passage, _things(answer.entities), rejections)
+    listed = [thing for thing in _things(answer.entities) if _is_particular(thing, ontology, rejections)]
+    things = _placed(passage, listed, rejections)
     _classify(things, ontology, rejections)
     things.sort(key=lambda thing: sorted(thing.spans))
     spans = sorted({span for thing in things for span in thing.spans})
@@ -40,7 +42,9 @@ def read_answer(passage: str, answer: PassageAnswer, ontology: Ontology) -> Find
         FoundEntity(thing.name, tuple(thing.classes), tuple(sorted(index[span] for span in thing.spans)))
         for thing in things
     )
-    reader = FactReader(passage, [Named(t.ids, t.names, tuple(sorted(t.spans))) for t in things], ontology)
+    named = [Named(t.ids, t.names, tuple(sorted(t.spans))) for t in things]
+    unplaced = {id_: thing.names[0] for thing in listed if not thing.spans and thing.names for id_ in thing.ids}
+    reader = FactReader(passage, named, unplaced, ontology)
     relations = reader.read_all(answer.relations, rejections)
     mentions = tuple(FoundMention(span, passage[span.start : span.end]) for span in spans)
     return Findings(mentions, entities, relations, tuple(rejections))
@@ -74,6 +78,14 @@ def _things(items: tuple[EntityAnswer, ...]) -> list[_Thing]:
         key = item.id.strip().casefold() or f"name:{item.name.strip().casefold()}"
         things.setdefault(key, _Thing(frozenset({key}))).add(item)
     return list(things.values())
+
+
+def _is_particular(thing: _Thing, ontology: Ontology, rejections: list[Rejection]) -> bool:
+    """Whether a thing is more than the name of a class: `award` is a kind of things, `Oslo` one of a kind."""
+    if not thing.names or any(is_proper(name) or ontology.class_of(name) is None for name in thing.names):
+        return True
+    rejections.append(Rejection("is the name of a class and no particular thing", thing.name))
+    return False
 
 
 def _placed(passage: str, things: list[_Thing], rejections: list[Rejection]) -> list[_Thing]:

@@ -1,5 +1,6 @@
 """Resolve: nodes that are one thing become one entity, facts that say the same become one relation."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -16,8 +17,11 @@ from knowledge.ids import EntityId, EvidenceId, ExtractionId, MentionId, Ontolog
 from knowledge.ontology import Ontology
 from knowledge.stages.assembly import Assembly, Fact, Node
 from knowledge.stages.identity import cluster
+from knowledge.stages.validation import flag_violations
 
 STAGE_VERSION = "2"
+# Repetition alone makes nothing certain.
+_MOST_CONFIDENT = 0.99
 
 
 def resolve(
@@ -33,7 +37,7 @@ def resolve(
     mentions = {m.id: m for n, node in enumerate(assembly.nodes) for m in _mentions(node, entity_of[n], extraction_id)}
     relations = _relations(assembly.facts, entity_of, document, extraction_id)
     embeddings = _embeddings(assembly.nodes, clusters, entities)
-    return KnowledgeGraph(
+    graph = KnowledgeGraph(
         extraction_id,
         document.id,
         ontology_id,
@@ -42,6 +46,7 @@ def resolve(
         tuple(sorted(relations, key=lambda relation: relation.id)),
         tuple(sorted(embeddings, key=lambda embedding: embedding.entity_id)),
     )
+    return flag_violations(graph, ontology)
 
 
 def _entities(
@@ -101,11 +106,24 @@ def _relations(
                 first.predicate,
                 None if first.object is None else entity_of[first.object],
                 first.literal,
-                max(fact.confidence for fact in stated),
+                _confidence(stated),
                 tuple(sorted(evidence.values(), key=lambda e: e.id)),
             )
         )
     return relations
+
+
+def _confidence(stated: Sequence[Fact]) -> float:
+    """That of the strongest statement, and more when further passages say it elsewhere: 1 - the product of doubts.
+
+    A sentence read twice, because passages overlap, says it once.
+    """
+    strongest: dict[object, float] = {}
+    for fact in stated:
+        place = min((evidence.span for evidence in fact.evidence), default=None)
+        strongest[place] = max(strongest.get(place, 0.0), fact.confidence)
+    doubt = math.prod(1.0 - confidence for confidence in strongest.values())
+    return max(max(strongest.values()), min(_MOST_CONFIDENT, round(1.0 - doubt, 4)))
 
 
 def _relation_id(fact: Fact, entity_of: dict[int, EntityId], extraction_id: ExtractionId) -> RelationId:

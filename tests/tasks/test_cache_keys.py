@@ -106,5 +106,6 @@ def test_every_option_is_part_of_the_extraction_or_left_out_on_purpose() -> None
     def extraction(**options: int) -> str:
         return pipeline.extraction_id(document, ontology, ExtractionOptions(**options))
 
-    assert set(ExtractionOptions.model_fields) == {"chunk_characters", "lead_characters"}
-    assert len({extraction(), extraction(chunk_characters=500), extraction(lead_characters=0)}) == 3
+    assert set(ExtractionOptions.model_fields) == {"chunk_characters", "lead_characters", "strict"}
+    others = ({"chunk_characters": 500}, {"lead_characters": 0}, {"strict": True})
+    assert len({extraction(), *(extraction(**options) for options in others)}) == 4

@@ -128,6 +128,19 @@ def test_a_literal_is_normalised_and_keeps_the_surface_of_the_text() -> None:
     assert _literal("1901-05-04") == Literal("1901-05-04", date, "4 May 1901")
 
 
+def test_a_value_listed_as_a_thing_is_found_where_the_text_says_it() -> None:
+    """Models list dates among the things, written in their own way."""
+    listed = {"id": "e7", "name": "1901-05-04"}
+    (found,) = _read(ADA, listed, relations=({**BORN, "predicate": "birth date", "object_id": "e7"},)).relations
+    assert found.literal == _literal("4 May 1901")
+
+
+def test_the_name_of_a_class_is_no_thing() -> None:
+    """`a prize` is of a kind that the ontology has, and no particular one."""
+    listed = {"id": "e7", "name": "prize", "types": ["prize"], "mentions": ["prize"]}
+    assert not _read(listed, text="She won a prize.").entities
+
+
 def test_a_value_that_the_passage_does_not_have_is_no_fact() -> None:
     """Neither another date nor a filler."""
     assert [_literal(said) for said in ("5 May 1901", "unknown", "N/A", "Zorblax")] == [None] * 4

@@ -34,11 +34,18 @@ def _resolve(*nodes: Node, facts: tuple[Fact, ...] = ()) -> KnowledgeGraph:
 
 
 def test_a_fact_said_twice_is_one_with_both_pieces_of_evidence() -> None:
-    """No duplicates; the stronger statement counts."""
+    """No duplicates, and what two places say is surer than what one says."""
     nodes = (_node("Ada", 0, PERSON), _node("Oslo", 10, CITY), _node("Ada", 100, PERSON), _node("Oslo", 110, CITY))
     (relation,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3, 100, 0.9))).relations
-    assert relation.confidence == 0.9
+    assert relation.confidence == 0.95
     assert sorted(e.span for e in relation.evidence) == [Span(0, 5), Span(100, 105)]
+
+
+def test_a_sentence_read_twice_makes_nothing_surer() -> None:
+    """Passages overlap; the same evidence counts once."""
+    nodes = (_node("Ada", 0, PERSON), _node("Oslo", 10, CITY), _node("Ada", 100, PERSON), _node("Oslo", 110, CITY))
+    (relation,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3, 0, 0.9))).relations
+    assert relation.confidence == 0.9
 
 
 def test_a_value_written_in_two_ways_is_one_fact() -> None:
