@@ -36,7 +36,10 @@ class ChatExtractionModel:
         """
         prompt = load_prompt(PROMPT)
         question = prompt.fill(
-            classes=_class_list(ontology), predicates=_predicate_list(ontology), passage=passage, tag=_tag_for(passage)
+            classes=_class_list(ontology),
+            predicates=_predicate_list(ontology),
+            passage=passage,
+            tag=_tag_for(passage),
         )
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": prompt.system},
