@@ -42,14 +42,14 @@ class ExtractionOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     chunk_characters: int = Field(
-        default=3000,
+        default=4000,
         ge=200,
         le=20_000,
         title="Chunk size",
         description="Longest chunk, in characters, that a model is asked about at once.",
     )
     lead_characters: int = Field(
-        default=600,
+        default=800,
         ge=0,
         le=5_000,
         title="Lead",

@@ -17,6 +17,7 @@ from knowledge.ids import EntityId, EvidenceId, ExtractionId, MentionId, Ontolog
 from knowledge.ontology import Ontology
 from knowledge.stages.assembly import Assembly, Fact, Node
 from knowledge.stages.identity import cluster
+from knowledge.stages.names import folded_name
 from knowledge.stages.validation import flag_violations
 
 STAGE_VERSION = "2"
@@ -55,6 +56,7 @@ def _entities(
     entities: list[Entity] = []
     entity_of: dict[int, EntityId] = {}
     same_key: Counter[tuple[str, ...]] = Counter()
+    namesakes: Counter[str] = Counter()
     for members in clusters:
         names = _names(nodes, members, document)
         # The fullest name by words that more than one passage uses, else the fullest; ties go to the more frequent.
@@ -64,6 +66,10 @@ def _entities(
         entity_id = EntityId.derive(extraction_id, *key, str(same_key[key]))
         same_key[key] += 1
         said = {name for n in members for name in (*names, *(m.text for m in nodes[n].mentions))}
+        namesakes[folded_name(label)] += 1
+        if namesakes[folded_name(label)] > 1:
+            # People cannot see ids: further things of a name are numbered, and have the bare name as an alias.
+            label = f"{label} ({namesakes[folded_name(label)]})"
         entities.append(Entity(entity_id, label, classes, tuple(sorted(said - {label}))))
         entity_of.update(dict.fromkeys(members, entity_id))
     return entities, entity_of

@@ -90,8 +90,8 @@ class GatedModel:
             self.open(organization)
 
 
-_PARAGRAPHS = {"killed": 20, "cancelled": 20, "poisonous": 2, "stopped": 20, "undisturbed": 20}
-"""Each organisation's document has so many, of about one chunk each."""
+_PARAGRAPHS = {"killed": 30, "cancelled": 30, "poisonous": 2, "stopped": 30, "undisturbed": 30}
+"""Each organisation's document has so many, of a chunk or so each."""
 
 
 def _text(organization: str) -> str:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.stack
 
 _PATIENCE_SECONDS = 150
 _CALLS_AT_ONCE = 8
-_LONG = TEXT + "".join(f"\n\nIn Oslo Brandt saw it. {f'Line {n} of the chronicle is here. ' * 80}" for n in range(10))
+_LONG = TEXT + "".join(f"\n\nIn Oslo Brandt saw it. {f'Line {n} of the chronicle is here. ' * 80}" for n in range(18))
 _REVIEWED = ("approved", "rejected", "accepted", "dropped")
 
 

@@ -62,10 +62,12 @@ def test_ids_come_from_content_whatever_the_order() -> None:
     assert {e.id for e in _resolve(*nodes).entities} == {e.id for e in _resolve(*reversed(nodes)).entities}
 
 
-def test_things_that_look_alike_have_ids_of_their_own() -> None:
-    """Two entities of one label and class (kept apart for a reason) must not share an id."""
+def test_namesakes_have_ids_and_labels_of_their_own() -> None:
+    """Things kept apart for a reason must not share an id, and people must be able to tell them apart."""
     namesakes = [replace(_node("Oslo", 0, CITY), passage=0) for _ in range(3)]
-    assert len({e.id for e in _resolve(*namesakes).entities}) == 3
+    entities = _resolve(*namesakes).entities
+    assert len({e.id for e in entities}) == 3
+    assert {e.label: e.aliases for e in entities} == {"Oslo": (), "Oslo (2)": ("Oslo",), "Oslo (3)": ("Oslo",)}
 
 
 def test_an_entity_has_the_fullest_name_that_the_document_has() -> None:
