@@ -247,6 +247,12 @@ def parse_number(surface: str) -> Decimal | None:
     return value.scaleb(_SCALES[match["scale"].lower()]) if match["scale"] else value
 
 
+def without_unit(surface: str) -> str:
+    """The number of `surface` as it is written, without the unit or currency around it: `1,121` of `1,121 metres`."""
+    found = list(_NUMBER.finditer(surface))
+    return found[0].group() if len(found) == 1 else surface
+
+
 def _worded(surface: str) -> Decimal | None:
     """`twenty-five`, `three hundred`, `two million`: the number that words state, if they do."""
     total, current, seen = 0, 0, False

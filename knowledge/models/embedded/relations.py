@@ -1,10 +1,10 @@
 """Relations: frames whose word is a cue of a property and whose slots hold ends of the right kinds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knowledge.domain import FoundRelation, Literal, Span
-from knowledge.literals import fits, normalise_literal
+from knowledge.literals import fits, normalise_literal, without_unit
 from knowledge.models.embedded.cues import Cue
 from knowledge.models.embedded.lexicon import taxonomy
 from knowledge.models.embedded.parsing import Parse
@@ -173,6 +173,8 @@ class RelationFinder:
                 return None
             surface = self._parse.text[value.span.start : value.span.end]
             literal = normalise_literal(surface, ranges)
+            if value.kind == "number" and not literal.datatype.endswith("#string"):
+                literal = replace(literal, surface=without_unit(surface))
             measured = value.kind == "number" and literal.datatype.endswith("#string") and " " in surface
             return literal if fits(literal, ranges) and not measured else None
         if cue.object_nouns or cue.object.name in {"date", "number"}:
