@@ -14,7 +14,7 @@ from knowledge.models.embedded.passages import Passage, PassageCache, Reader
 from knowledge.ontology import Ontology
 
 # Raise it with every change of the rules that can change an answer: stored answers are kept by it.
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 _MAX_ONTOLOGIES = 8
 _ASKED = Usage(model_calls=1)
 T = TypeVar("T")
