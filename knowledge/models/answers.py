@@ -1,6 +1,7 @@
 """What chat models must answer: the JSON schema that asks for it, and a reading that forgives the form."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, cast
@@ -12,6 +13,8 @@ from knowledge.domain import Rejection
 from knowledge.ontology import Ontology
 
 THING = "Thing"
+# NUL, which no text has, written as an escape whose backslash is not itself escaped.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 # Endpoints bound the number of values that a schema may enumerate; past it, names are checked after the answer.
 _MAX_ENUM_VALUES = 500
 _UNSAID_CONFIDENCE = 0.5
@@ -127,8 +130,11 @@ def parse_answer(text: str, *, complete: bool = True) -> PassageAnswer:
     around the object and values of other types do no harm. Items that still do not fit are left out, each with a
     rejection. What is missing is not made up: `problem` says so. `complete` is whether the endpoint let it finish.
     """
-    value = repair_json(text, return_objects=True)
-    body = _answer_in(value)
+    text = _NUL.sub(r"\1", text).replace("\0", "")
+    try:
+        body = _answer_in(repair_json(text, return_objects=True))
+    except RecursionError:  # brackets within brackets, ten thousand times
+        body = None
     if body is None:
         return PassageAnswer(problem="it holds no JSON object with entities and relations")
     rejections: list[Rejection] = []

@@ -2,7 +2,7 @@
 
 from openai.types.chat import ChatCompletionMessageParam
 
-from knowledge.domain import Extractor, Reading, Rejection
+from knowledge.domain import Extractor, Reading, Rejection, Usage
 from knowledge.errors import ModelAnswerInvalid
 from knowledge.models.answers import PassageAnswer, parse_answer, passage_schema
 from knowledge.models.openai import ChatClient
@@ -13,7 +13,7 @@ from knowledge.prompts import load_prompt
 PROMPT = "passage.v1"
 # Raise it when what is made of an answer changes.
 READING_VERSION = "1"
-_SHOWN_AGAIN_CHARACTERS = 2000
+_LONGEST_ECHO = 4000
 
 
 class ChatExtractionModel:
@@ -54,29 +54,36 @@ class ChatExtractionModel:
             answer = parse_answer(again.text, complete=again.complete)
             usage += again.usage
             attempts.append((answer, read_answer(passage, answer, ontology)))
-        found = _better(attempts)
+        found = _better(attempts, usage)
         return Reading(found.mentions, found.entities, found.relations, self.extractor, usage, found.rejections)
 
 
-def _better(attempts: list[tuple[PassageAnswer, Findings]]) -> Findings:
+def _better(attempts: list[tuple[PassageAnswer, Findings]], usage: Usage) -> Findings:
     """The findings of the answer that says more, and of the whole one if both say as much."""
     answer, found = max(attempts, key=lambda a: (len(a[1].relations) + len(a[1].entities), not a[0].problem))
     if not answer.problem:
         return found
     if not found.entities:
-        raise ModelAnswerInvalid("chat endpoint", f"the answer is not usable, asked twice: {answer.problem}")
+        raise ModelAnswerInvalid(
+            "chat endpoint", f"the answer is not usable, asked twice: {answer.problem}", usage=usage
+        )
     return found.noting(Rejection("asked twice, the answer is not whole", answer.problem))
 
 
 def _second_chance(text: str, answer: PassageAnswer) -> tuple[ChatCompletionMessageParam, ...]:
     return (
-        {"role": "assistant", "content": text[:_SHOWN_AGAIN_CHARACTERS] or "(nothing)"},
+        {"role": "assistant", "content": _echo(text) or "(nothing)"},
         {
             "role": "user",
             "content": f"That answer cannot be used as it is: {answer.problem}. Answer again, with the whole JSON "
             "that follows the schema and nothing else.",
         },
     )
+
+
+def _echo(text: str) -> str:
+    """The beginning of an answer, as it can be sent: a model that rambles is not paid for reading all of it again."""
+    return text[:_LONGEST_ECHO].encode("utf-8", "replace").decode()
 
 
 def _tag_for(passage: str) -> str:
