@@ -1,17 +1,21 @@
 """`knowledge export`: an organisation's graphs out of PostgreSQL."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from deployments.database import open_database
 from knowledge.domain import ExecutionStatus
 from knowledge.errors import NotFound
 from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
 from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
+from knowledge.linking import EntityLink, LinkStatus
 from knowledge.ontology import load_ontology
 from knowledge.settings import Settings
 from tables.documents import load_document, load_ontology_source
 from tables.graph_store import latest_extractions, load_graph
 from tables.ledger import Ledger
+from tables.links import load_links
 from tables.session import Database
 
 
@@ -26,6 +30,7 @@ def export_graph(
     """
     with open_database(settings) as database:
         exports = list(_exports(database, organization_id, execution_id))
+        exports = _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
@@ -41,6 +46,16 @@ def _exports(
         return
     for latest in latest_extractions(database, organization_id):
         yield _export(database, ledger, organization_id, latest.execution_id)
+
+
+def _linked(exports: list[GraphExport], links: Iterable[EntityLink]) -> list[GraphExport]:
+    """The exports, each with the links from its entities to those of the others."""
+    home = {entity.id: n for n, export in enumerate(exports) for entity in export.graph.entities}
+    own: defaultdict[int, list[EntityLink]] = defaultdict(list)
+    for link in links:
+        if link.entity_id in home and link.other_id in home:
+            own[home[link.entity_id]].append(link)
+    return [replace(export, links=tuple(own[n])) for n, export in enumerate(exports)]
 
 
 def _export(

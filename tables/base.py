@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from knowledge import ids
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
+from knowledge.linking import LinkStatus
 from knowledge.signals import SignalName
 
 SCHEMA = "knowledge"
@@ -92,6 +93,8 @@ _ID_KINDS = (
     ids.RelationId,
     ids.EvidenceId,
     ids.EmbeddingId,
+    ids.EntityNameId,
+    ids.LinkId,
     ids.ExecutionId,
     ids.ActivityId,
     ids.SignalId,
@@ -121,6 +124,7 @@ class OrgTable(DeclarativeBase):
         **{kind: IdType(kind) for kind in _ID_KINDS},
         **{kind: _enum(kind) for kind in (Stage, ExecutionStatus, ActivityStatus)},
         SignalName: NameType(SignalName),
+        LinkStatus: NameType(LinkStatus),
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),

@@ -6,10 +6,10 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import Column, Connection
 from sqlalchemy.types import TypeEngine
 
-from tables import endpoints, graph, workflow
+from tables import endpoints, graph, links, workflow
 from tables.base import SCHEMA, InstallationTable, OrgTable, VectorType
 
-_MODELS = (graph, workflow, endpoints)
+_MODELS = (graph, links, workflow, endpoints)
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:
