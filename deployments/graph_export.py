@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from deployments.database import open_database
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
 from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
 from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
@@ -20,9 +20,16 @@ from tables.session import Database
 
 
 def export_graph(
-    settings: Settings, organization_id: OrganizationId, execution_id: ExecutionId | None, format_name: str
+    settings: Settings,
+    organization_id: OrganizationId,
+    execution_id: ExecutionId | None,
+    format_name: str,
+    *,
+    min_confidence: float = 0.0,
 ) -> Iterator[bytes]:
     """The graph of one execution, or the latest ones of all the organisation's documents, in a format.
+
+    Facts less sure than `min_confidence` (0 to 1) are left out.
 
     Raises:
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
@@ -31,6 +38,7 @@ def export_graph(
     with open_database(settings) as database:
         exports = list(_exports(database, organization_id, execution_id))
         exports = _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
+    exports = [replace(export, graph=_sure(export.graph, min_confidence)) for export in exports]
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
@@ -46,6 +54,10 @@ def _exports(
         return
     for latest in latest_extractions(database, organization_id):
         yield _export(database, ledger, organization_id, latest.execution_id)
+
+
+def _sure(graph: KnowledgeGraph, min_confidence: float) -> KnowledgeGraph:
+    return replace(graph, relations=tuple(fact for fact in graph.relations if fact.confidence >= min_confidence))
 
 
 def _linked(exports: list[GraphExport], links: Iterable[EntityLink]) -> list[GraphExport]:

@@ -226,6 +226,16 @@ def load_links(
     return tuple(EntityLink(*found) for found in rows)
 
 
+def entity_labels(database: Database, organization_id: OrganizationId, ids: Iterable[EntityId]) -> dict[EntityId, str]:
+    """The label of each entity that the organisation has.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    with database.org_session(organization_id) as session:
+        return {entity.id: entity.label for entity in _entities(session, ids).values()}
+
+
 def set_link_status(database: Database, organization_id: OrganizationId, link_id: LinkId, status: LinkStatus) -> None:
     """Accepts a link or undoes it, for good: reading the documents again does not bring it back.
 
