@@ -94,6 +94,7 @@ def _facts(export: GraphExport, base: str, objects: Mapping[RelationId, NamedNod
     same: defaultdict[str, list[str]] = defaultdict(list)
     for link in sorted(export.links, key=lambda item: item.id):
         same[link.entity_id].append(link.other_id)
+        same[link.other_id].append(link.entity_id)
     for entity in sorted(export.graph.entities, key=lambda item: item.id):
         node = NamedNode(base + entity.id)
         for iri in entity.classes:
