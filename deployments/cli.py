@@ -201,14 +201,45 @@ def export(
     execution: Annotated[
         str | None, typer.Option(help="One execution's graph; the latest of each document otherwise.")
     ] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out facts that are less sure than this.")
+    ] = 0.0,
 ) -> None:
     """Write an organisation's graph to stdout."""
     from deployments.graph_export import export_graph
     from knowledge.ids import ExecutionId, OrganizationId
 
     chosen = None if execution is None else ExecutionId(execution)
-    for piece in export_graph(load_settings(), OrganizationId(organization), chosen, output_format.value):
+    pieces = export_graph(
+        load_settings(), OrganizationId(organization), chosen, output_format.value, min_confidence=min_confidence
+    )
+    for piece in pieces:
         sys.stdout.buffer.write(piece)
+
+
+@app.command()
+def links(
+    organization: Organization = "default",
+    accept: Annotated[str | None, typer.Option(help="Accept this link (lnk_…).")] = None,
+    undo: Annotated[str | None, typer.Option(help="Undo this link, for good.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which entities of different documents are one thing, and why; accept or undo links."""
+    from deployments.linking import decide_link, list_links
+    from knowledge.ids import LinkId, OrganizationId
+    from knowledge.linking import LinkStatus
+
+    settings, owner = load_settings(), OrganizationId(organization)
+    for link, decision in ((accept, LinkStatus.ACCEPTED), (undo, LinkStatus.UNDONE)):
+        if link is not None:
+            decide_link(settings, owner, LinkId(link), decision)
+    found = list_links(settings, owner)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    for row in found:
+        reasons = "; ".join(row["reasons"])
+        print(f"{row['id']}  {row['status']:8}  {row['score']:.2f}  {row['label']} = {row['other_label']}: {reasons}")
 
 
 Execution = Annotated[str, typer.Argument(help="An execution's id (exe_…).", show_default=False)]

@@ -1,24 +1,35 @@
 """`knowledge export`: an organisation's graphs out of PostgreSQL."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from deployments.database import open_database
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
 from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
 from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
+from knowledge.linking import EntityLink, LinkStatus
 from knowledge.ontology import load_ontology
 from knowledge.settings import Settings
 from tables.documents import load_document, load_ontology_source
 from tables.graph_store import latest_extractions, load_graph
 from tables.ledger import Ledger
+from tables.links import load_links
 from tables.session import Database
 
 
 def export_graph(
-    settings: Settings, organization_id: OrganizationId, execution_id: ExecutionId | None, format_name: str
+    settings: Settings,
+    organization_id: OrganizationId,
+    execution_id: ExecutionId | None,
+    format_name: str,
+    *,
+    min_confidence: float = 0.0,
 ) -> Iterator[bytes]:
     """The graph of one execution, or the latest ones of all the organisation's documents, in a format.
+
+    Facts less sure than `min_confidence` (0 to 1) are left out.
 
     Raises:
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
@@ -29,6 +40,8 @@ def export_graph(
             exports = list(latest_exports(database, organization_id))
         else:
             exports = [_export(database, Ledger(database, organization_id), organization_id, execution_id)]
+        exports = _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
+    exports = [replace(export, graph=_sure(export.graph, min_confidence)) for export in exports]
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
@@ -40,6 +53,20 @@ def latest_exports(database: Database, organization_id: OrganizationId) -> Itera
     ledger = Ledger(database, organization_id)
     for latest in latest_extractions(database, organization_id):
         yield _export(database, ledger, organization_id, latest.execution_id)
+
+
+def _sure(graph: KnowledgeGraph, min_confidence: float) -> KnowledgeGraph:
+    return replace(graph, relations=tuple(fact for fact in graph.relations if fact.confidence >= min_confidence))
+
+
+def _linked(exports: list[GraphExport], links: Iterable[EntityLink]) -> list[GraphExport]:
+    """The exports, each with the links from its entities to those of the others."""
+    home = {entity.id: n for n, export in enumerate(exports) for entity in export.graph.entities}
+    own: defaultdict[int, list[EntityLink]] = defaultdict(list)
+    for link in links:
+        if link.entity_id in home and link.other_id in home:
+            own[home[link.entity_id]].append(link)
+    return [replace(export, links=tuple(own[n])) for n, export in enumerate(exports)]
 
 
 def _export(

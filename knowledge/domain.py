@@ -70,12 +70,26 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of whole sentences: `text == document.text[span.start:span.end]`."""
+    """A run of whole sentences: `text == document.text[span.start:span.end]`.
+
+    `lead` is the text directly before it that models are shown with it; `passage` is both, from `passage_start` on.
+    """
 
     id: ChunkId
     index: int
     span: Span
     text: str
+    lead: str = ""
+
+    @property
+    def passage(self) -> str:
+        """What a model reads at once."""
+        return self.lead + self.text
+
+    @property
+    def passage_start(self) -> int:
+        """Where the passage begins in the document."""
+        return self.span.start - len(self.lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A fact: a predicate (IRI) from an entity to another one, or to a literal; exactly one of the two is set."""
+    """A fact: a predicate (IRI) from an entity to another one, or to a literal; exactly one of the two is set.
+
+    `flags` say in what way its ends contradict the ontology, if they do.
+    """
 
     id: RelationId
     subject_id: EntityId
@@ -149,6 +166,7 @@ class Relation:
     literal: Literal | None
     confidence: float
     evidence: tuple[Evidence, ...]
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.object_id is None) == (self.literal is None):
@@ -179,9 +197,13 @@ class KnowledgeGraph:
 
 
 class Stage(StrEnum):
-    """The stages, in order."""
+    """The stages, in order. Mentions, entities and relations were asked for one by one before `read` found all three.
+
+    Their names stay, because executions of that time are on record.
+    """
 
     CHUNK = "chunk"
+    READ = "read"
     MENTIONS = "mentions"
     ENTITIES = "entities"
     RELATIONS = "relations"
@@ -300,13 +322,13 @@ class ExtractionProgress:
         return 1.0 if self.total == 0 else min(1.0, self.completed / self.total)
 
 
-# What the stages hand each other for one chunk. Spans here are relative to the chunk's text, so that an
+# What the stages hand each other for one chunk. Spans here are relative to the chunk's passage, so that an
 # answer serves wherever the same text occurs again.
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMention:
-    """A named place in a chunk; `class_iri` is a first guess at its class, if the extractor has one."""
+    """A named place in a passage; `class_iri` is a first guess at its class, if the extractor has one."""
 
     span: Span
     text: str
@@ -315,7 +337,10 @@ class FoundMention:
 
 @dataclass(frozen=True, slots=True)
 class FoundEntity:
-    """A thing in a chunk: its fullest name there, its classes (IRIs), and the indexes of its mentions."""
+    """A thing in a passage: its fullest name there, its classes (IRIs), and the indexes of its mentions.
+
+    Two entities may share a mention: `The Three Musketeers` can be said of three films at once.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -324,7 +349,7 @@ class FoundEntity:
 
 @dataclass(frozen=True, slots=True)
 class FoundRelation:
-    """A fact in a chunk between entities given by index, or from an entity to a literal."""
+    """A fact in a passage between entities given by index, or from an entity to a literal."""
 
     subject: int
     predicate: str
@@ -343,29 +368,11 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundMentions:
-    """The mentions stage's answer for a chunk, in order of appearance."""
+class Reading:
+    """All that an extractor found in a passage: mentions in order of appearance, the things they name, the facts."""
 
     mentions: tuple[FoundMention, ...]
-    extractor: Extractor
-    usage: Usage = field(default_factory=Usage)
-    rejections: tuple[Rejection, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEntities:
-    """The entities stage's answer for a chunk, in order of first mention."""
-
     entities: tuple[FoundEntity, ...]
-    extractor: Extractor
-    usage: Usage = field(default_factory=Usage)
-    rejections: tuple[Rejection, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRelations:
-    """The relations stage's answer for a chunk."""
-
     relations: tuple[FoundRelation, ...]
     extractor: Extractor
     usage: Usage = field(default_factory=Usage)

@@ -135,6 +135,18 @@ class EmbeddingId(Id, prefix="emb"):
     __slots__ = ()
 
 
+class EntityNameId(Id, prefix="nam"):
+    """A key under which an entity's namesakes are found."""
+
+    __slots__ = ()
+
+
+class LinkId(Id, prefix="lnk"):
+    """That entities of two documents may be one thing, derived from the two."""
+
+    __slots__ = ()
+
+
 class ExecutionId(Id, prefix="exe"):
     """One run of an extraction, through every restart."""
 

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-from knowledge.domain import Literal
+from knowledge.domain import Literal, Span
 
 XSD = "http://www.w3.org/2001/XMLSchema#"
 _MONTHS = [
@@ -37,6 +37,11 @@ _DATES = tuple(
 )
 _DATE_LEAD = re.compile(r"^(?:on|in|since|from|by|circa|around|about|c\.|ca\.)\s+", re.IGNORECASE)
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+", re.IGNORECASE)
+_DATE_SAID = re.compile(
+    r"\b(?:\d{1,2}(?:st|nd|rd|th)?\s+(?:of\s+)?[A-Z][a-z]{2,8}\.?,?\s+\d{4}|[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:st|nd|rd|th)?\s*,?\s+\d{4}"
+    r"|[A-Z][a-z]{2,8},?\s+\d{4}|\d{4}-\d\d(?:-\d\d)?|\d{4})\b"
+)
+_NUMBER_SAID = re.compile(r"[-−]?\d[\d,.\u00a0\u202f]*\d?(?:\s*(?:hundred|thousand|million|billion|trillion|bn)\b)?")
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "bn": 9}
 _UNIT_WORDS = [
     "zero",
@@ -115,6 +120,26 @@ def fits(literal: Literal, ranges: tuple[str, ...]) -> bool:
     names = {iri.removeprefix(XSD) for iri in ranges if iri.startswith(XSD)}
     name = literal.datatype.removeprefix(XSD)
     return not names or name in names or (name in _PARTS and bool(names & {"date", "dateTime"}))
+
+
+def find_value(text: str, said: str, ranges: tuple[str, ...]) -> Span | None:
+    """Where `text` says the date or number that `said` means in another way of writing: `1901-05-04` for `4 May 1901`.
+
+    Else where it says the month or year of a date that is made up beyond it. A span relative to `text`, or none.
+    """
+    wanted = normalise_literal(said, ranges)
+    if wanted.datatype == XSD + "string":
+        wanted = normalise_literal(said, ())
+    name = wanted.datatype.removeprefix(XSD)
+    pattern = _DATE_SAID if name in _PARTS else _NUMBER_SAID if name in _INTEGERS | _REALS else None
+    vaguer: list[Span] = []
+    for match in pattern.finditer(text) if pattern else ():
+        found = normalise_literal(match.group(), (wanted.datatype,))
+        if (found.lexical, found.datatype) == (wanted.lexical, wanted.datatype):
+            return Span(*match.span())
+        if name in _PARTS and wanted.lexical.startswith(f"{found.lexical}-"):
+            vaguer.append(Span(*match.span()))
+    return vaguer[0] if vaguer else None
 
 
 def _typed(text: str, name: str) -> tuple[str, str] | None:
@@ -220,6 +245,12 @@ def parse_number(surface: str) -> Decimal | None:
     if match["sign"] in {"-", "−"} and not before:
         value = -value
     return value.scaleb(_SCALES[match["scale"].lower()]) if match["scale"] else value
+
+
+def without_unit(surface: str) -> str:
+    """The number of `surface` as it is written, without the unit or currency around it: `1,121` of `1,121 metres`."""
+    found = list(_NUMBER.finditer(surface))
+    return found[0].group() if len(found) == 1 else surface
 
 
 def _worded(surface: str) -> Decimal | None:

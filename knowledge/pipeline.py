@@ -26,13 +26,14 @@ from knowledge.ports import ProgressObserver
 from knowledge.stages.assembly import ChunkFindings
 from knowledge.stages.calls import StageAnswer
 from knowledge.stages.stages import Stages
+from knowledge.stages.validation import without_violations
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 Value = TypeVar("Value")
 
 DEFAULT_CONCURRENCY = 8
-MODEL_STAGES = (Stage.MENTIONS, Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS)
+MODEL_STAGES = (Stage.READ, Stage.EMBEDDINGS)
 
 
 class ExtractionOptions(BaseModel):
@@ -41,11 +42,23 @@ class ExtractionOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     chunk_characters: int = Field(
-        default=3000,
+        default=4000,
         ge=200,
         le=20_000,
         title="Chunk size",
-        description="Longest passage, in characters, that a model is asked about at once.",
+        description="Longest chunk, in characters, that a model is asked about at once.",
+    )
+    lead_characters: int = Field(
+        default=800,
+        ge=0,
+        le=5_000,
+        title="Lead",
+        description="So many characters before a chunk, in whole sentences, are shown and read with it.",
+    )
+    strict: bool = Field(
+        default=False,
+        title="Strict",
+        description="Leave out facts outside their predicate's domain or range instead of flagging them.",
     )
 
 
@@ -97,13 +110,13 @@ class ExtractionPipeline:
 
     def extraction_id(self, document: Document, ontology: Ontology, options: ExtractionOptions) -> ExtractionId:
         """Names what is extracted: document, ontology, models and those options that can change the graph."""
-        chunking = f"chunk_characters={options.chunk_characters}"
-        return ExtractionId.derive(document.id, ontology.digest, *self._stages.identity, chunking)
+        chosen = (f"{name}={value}" for name, value in sorted(options.model_dump().items()))
+        return ExtractionId.derive(document.id, ontology.digest, *self._stages.identity, *chosen)
 
     async def run(
         self, document: Document, ontology: Ontology, options: ExtractionOptions | None = None
     ) -> ExtractionResult:
-        """The document's graph: chunk, then mentions, entities, relations, embeddings for each chunk, then the whole.
+        """The document's graph: chunk, then read and embed each chunk, then the whole.
 
         A stage that fails for one chunk only is recorded in `failures`, and the rest goes on.
 
@@ -116,7 +129,8 @@ class ExtractionPipeline:
         run = _Run()
         extraction_id = self.extraction_id(document, ontology, options)
         ontology_id = ontology_id_of(document.organization_id, ontology)
-        chunks = (await self._stages.chunk(document, options.chunk_characters)).value
+        sizes = (options.chunk_characters, options.lead_characters)
+        chunks = (await self._stages.chunk(document, *sizes)).value
         self._report(Stage.CHUNK, 1, 1)
         findings = await _bounded(
             chunks, lambda chunk: self._read_chunk(chunk, ontology, len(chunks), run), self._concurrency
@@ -124,6 +138,9 @@ class ExtractionPipeline:
         assembly = (await self._stages.assemble(findings)).value
         self._report(Stage.ASSEMBLE, 1, 1)
         graph = (await self._stages.resolve(assembly, document, ontology, ontology_id, extraction_id)).value
+        if options.strict:
+            graph, left_out = without_violations(graph)
+            run.rejections.extend(left_out)
         self._report(Stage.RESOLVE, 1, 1)
         statistics = _statistics(graph, len(chunks), run, time.monotonic() - started)
         failures = tuple(sorted(run.failures, key=lambda failure: failure.chunk_index))
@@ -131,22 +148,14 @@ class ExtractionPipeline:
 
     async def _read_chunk(self, chunk: Chunk, ontology: Ontology, total: int, run: _Run) -> ChunkFindings:
         findings = ChunkFindings(chunk)
-        reached = Stage.MENTIONS
+        reached = Stage.READ
         stages = self._stages
         try:
-            mentions = self._account(run, await stages.mentions(chunk, ontology))
-            findings = replace(findings, mentions=mentions)
-            self._advance(run, reached, total)
-            reached = Stage.ENTITIES
-            entities = self._account(run, await stages.entities(chunk, mentions.mentions, ontology))
-            findings = replace(findings, entities=entities)
-            self._advance(run, reached, total)
-            reached = Stage.RELATIONS
-            relations = await stages.relations(chunk, mentions.mentions, entities.entities, ontology)
-            findings = replace(findings, relations=self._account(run, relations))
+            reading = self._account(run, await stages.read(chunk, ontology))
+            findings = replace(findings, reading=reading)
             self._advance(run, reached, total)
             reached = Stage.EMBEDDINGS
-            embeddings = await stages.embeddings(chunk, entities.entities, ontology)
+            embeddings = await stages.embeddings(chunk, reading.entities, ontology)
             findings = replace(findings, embeddings=self._account(run, embeddings))
             self._advance(run, reached, total)
         except KnowledgeError as error:

@@ -4,56 +4,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowledge.domain import (
-    ExtractionProgress,
-    Extractor,
-    FoundEntities,
-    FoundEntity,
-    FoundMention,
-    FoundMentions,
-    FoundRelations,
-    Usage,
-)
+from knowledge.domain import ExtractionProgress, Extractor, Reading, Usage
 from knowledge.ontology import Ontology
 
 
 class ExtractionModel(Protocol):
-    """Reads a passage with an ontology. Spans in questions and answers are relative to the passage.
-
-    Every method raises the errors below `knowledge.errors.ModelError`, and no others on purpose.
-    """
+    """Reads a passage with an ontology."""
 
     @property
-    def mentions_by(self) -> Extractor:
-        """Who answers `find_mentions`."""
+    def extractor(self) -> Extractor:
+        """Who answers."""
         ...
 
-    @property
-    def entities_by(self) -> Extractor:
-        """Who answers `find_entities`."""
-        ...
+    async def read(self, passage: str, ontology: Ontology) -> Reading:
+        """The mentions in the passage, the things they name and the facts stated, with spans relative to it.
 
-    @property
-    def relations_by(self) -> Extractor:
-        """Who answers `find_relations`."""
-        ...
+        Mentions are in order of appearance and may overlap. Every relation has evidence spans.
 
-    async def find_mentions(self, text: str, ontology: Ontology) -> FoundMentions:
-        """The places in `text` that name things, in order of appearance; overlapping ones are allowed."""
-        ...
-
-    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
-        """The things that `mentions` name: each mention belongs to at most one entity."""
-        ...
-
-    async def find_relations(
-        self,
-        text: str,
-        mentions: tuple[FoundMention, ...],
-        entities: tuple[FoundEntity, ...],
-        ontology: Ontology,
-    ) -> FoundRelations:
-        """The facts that `text` states about `entities`, with the ontology's predicates and evidence spans."""
+        Raises:
+            ModelError: one of its leaves, and no others on purpose.
+        """
         ...
 
 

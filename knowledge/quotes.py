@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from knowledge.domain import Span
 
-_PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "})
+# All quotation marks are one: models that quote a quotation change them.
+_PLAIN = str.maketrans(dict.fromkeys('“”„"‘’', "'") | {"–": "-", "—": "-", "\u00a0": " "})
 _WHITE_SPACE = re.compile(r"\s+")
 
 

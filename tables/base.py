@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from knowledge import ids
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
+from knowledge.linking import LinkStatus
 from knowledge.search.kinds import EntryKind, TermKind
 from knowledge.signals import SignalName
 
@@ -93,6 +94,8 @@ _ID_KINDS = (
     ids.RelationId,
     ids.EvidenceId,
     ids.EmbeddingId,
+    ids.EntityNameId,
+    ids.LinkId,
     ids.ExecutionId,
     ids.ActivityId,
     ids.SignalId,
@@ -127,6 +130,7 @@ class OrgTable(DeclarativeBase):
         SignalName: NameType(SignalName),
         EntryKind: NameType(EntryKind),
         TermKind: NameType(TermKind),
+        LinkStatus: NameType(LinkStatus),
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),

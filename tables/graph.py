@@ -134,6 +134,7 @@ class RelationRow(OrgTable):
     literal_datatype: Mapped[str | None]
     literal_surface: Mapped[str | None]
     confidence: Mapped[float]
+    flags: Mapped[tuple[str, ...]] = mapped_column(server_default="{}")
 
 
 class EvidenceRow(OrgTable):

@@ -78,6 +78,7 @@ def _relation_row(relation: Relation) -> Row:
         "literal_datatype": literal and literal.datatype,
         "literal_surface": literal and storable_text(literal.surface),
         "confidence": relation.confidence,
+        "flags": list(relation.flags),
     }
 
 
@@ -127,6 +128,7 @@ def relation_of(row: RowMapping, evidence: Mapping[RelationId, list[Evidence]]) 
         literal=literal,
         confidence=row["confidence"],
         evidence=tuple(evidence.get(row["id"], ())),
+        flags=row["flags"],
     )
 
 

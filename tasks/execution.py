@@ -36,6 +36,7 @@ from resilience.spending import SpendMeter
 from tables.fence import Fence
 from tables.graph_store import publish
 from tables.ledger import Ledger
+from tables.links import link_entities
 from tables.session import Database
 from tables.signals import Signals
 from tasks.activities import ActivityRecorder
@@ -292,7 +293,11 @@ class _Execution:
         async def publish_graph() -> None:
             with recorder.attempt(Stage.PUBLISH, "document", None):
                 await self._fence.held()
-                await asyncio.to_thread(publish, self._database, self._request.organization_id, graph, execution_id)
+                organization_id = self._request.organization_id
+                await asyncio.to_thread(publish, self._database, organization_id, graph, execution_id)
+                await asyncio.to_thread(
+                    link_entities, self._database, organization_id, graph.extraction_id, execution_id
+                )
 
         await publish_graph()
         recorder.observe(ExtractionProgress(Stage.PUBLISH, 1, 1))

@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Any
 
 from knowledge.domain import Document
 from knowledge.ids import OrganizationId
@@ -52,36 +51,30 @@ def sample_document(organization_id: OrganizationId, text: str = TEXT) -> Docume
 
 
 def knowing_model(path: str, body: JSON) -> Reply:
-    """Answers like a model that has understood the sample: by the schema asked for, from the passage shown."""
+    """Answers like a model that has understood the sample, from the passage shown."""
     if path.endswith("/embeddings"):
         return embeddings_reply([[float(len(text)), 1.0, 2.0] for text in body["input"]])
-    prompt: str = body["messages"][1]["content"]
-    found = re.search(r"<passage>\n(.*)\n</passage>", prompt, re.DOTALL)
+    found = re.search(r"<passage>\n(.*)\n</passage>", body["messages"][1]["content"], re.DOTALL)
     assert found is not None
-    passage, listed = found.group(1), [json.loads(line) for line in prompt.splitlines() if line.startswith("{")]
-    answer = _ANSWERS[body["response_format"]["json_schema"]["name"]](passage, listed)
-    return chat_reply(json.dumps(answer))
+    return chat_reply(json.dumps(knowing_answer(found.group(1))))
 
 
-def _mentions(passage: str, listed: list[Any]) -> JSON:
-    pattern = "|".join(sorted(_KNOWN, key=len, reverse=True))
-    return {"mentions": [{"text": m.group(), "start": m.start()} for m in re.finditer(pattern, passage)]}
-
-
-def _entities(passage: str, listed: list[Any]) -> JSON:
-    known = [(item["id"], *_KNOWN[item["text"]]) for item in listed]
-    present = {item["text"] for item in listed}
+def knowing_answer(passage: str) -> JSON:
+    """What is to be said about the passage."""
+    places: dict[str, list[JSON]] = {}
+    for match in re.finditer("|".join(sorted(_KNOWN, key=len, reverse=True)), passage):
+        places.setdefault(_KNOWN[match.group()][0], []).append({"text": match.group(), "start": match.start()})
+    ids = {name: f"e{n}" for n, name in enumerate(places, 1)}
     return {
         "entities": [
-            {"mention_id": n, "name": name if name in present else name.split()[-1], "types": types}
-            for n, name, types in known
-        ]
-    }
-
-
-def _relations(passage: str, listed: list[Any]) -> JSON:
-    ids = {name: item["id"] for item in listed for name in _KNOWN if _KNOWN[name][0] == _KNOWN[item["name"]][0]}
-    return {
+            {
+                "id": ids[name],
+                "name": max((m["text"] for m in mentions), key=len),
+                "types": _KNOWN[name][1],
+                "mentions": mentions,
+            }
+            for name, mentions in places.items()
+        ],
         "relations": [
             {
                 "subject_id": ids[subject],
@@ -92,9 +85,6 @@ def _relations(passage: str, listed: list[Any]) -> JSON:
                 "confidence": 0.9,
             }
             for subject, predicate, target, literal, evidence in _FACTS
-            if evidence in passage and subject in ids and (literal or target in ids)
-        ]
+            if evidence in passage
+        ],
     }
-
-
-_ANSWERS = {"mentions": _mentions, "entities": _entities, "relations": _relations}

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from knowledge.domain import Document, KnowledgeGraph
 from knowledge.ids import ExecutionId
+from knowledge.linking import EntityLink
 from knowledge.ontology import Ontology
 
 
@@ -12,7 +13,8 @@ from knowledge.ontology import Ontology
 class GraphExport:
     """A graph, the document and ontology it comes from, and the execution that made it, if one did.
 
-    `started_at` and `ended_at` are the execution's; times without a zone are taken for UTC.
+    `started_at` and `ended_at` are the execution's; times without a zone are taken for UTC. `links` are those of its
+    entities to entities of other documents that hold.
     """
 
     document: Document
@@ -21,6 +23,7 @@ class GraphExport:
     execution_id: ExecutionId | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    links: tuple[EntityLink, ...] = ()
 
     def class_label(self, iri: str) -> str:
         """What people call a class; its IRI when the ontology does not have it."""

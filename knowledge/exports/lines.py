@@ -65,6 +65,7 @@ def _triple(
         "subject_type": types.get("subject_type"),
         "object_type": types.get("object_type"),
         "confidence": relation.confidence,
+        **({"flags": relation.flags} if relation.flags else {}),
         "evidence": [
             {"start": evidence.span.start, "end": evidence.span.end, "text": evidence.text}
             for evidence in sorted(relation.evidence, key=lambda item: (item.span, item.id))

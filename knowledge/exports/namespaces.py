@@ -30,6 +30,7 @@ STANDARD_PREFIXES = {
 TYPE = NamedNode(RDF + "type")
 LABEL = NamedNode(RDFS + "label")
 ALT_LABEL = NamedNode(SKOS + "altLabel")
+SAME_AS = NamedNode("http://www.w3.org/2002/07/owl#sameAs")
 STRING = XSD + "string"
 
 _NOT_IN_PREFIX = re.compile(r"[^a-z0-9]+")

@@ -43,6 +43,7 @@ _MODEL = NamedNode(TERMS + "model")
 _PROMPT = NamedNode(TERMS + "prompt")
 _SETTINGS = NamedNode(TERMS + "settings")
 _CONFIDENCE = NamedNode(TERMS + "confidence")
+_FLAG = NamedNode(TERMS + "flag")
 _INTEGER = NamedNode(XSD + "nonNegativeInteger")
 _DATE_TIME = NamedNode(XSD + "dateTime")
 
@@ -90,6 +91,8 @@ class ProvenanceWriter:
         yield Triple(node, _PREDICATE, NamedNode(relation.predicate))
         yield Triple(node, _OBJECT, value)
         yield Triple(node, _CONFIDENCE, Literal(relation.confidence))
+        for flag in relation.flags:
+            yield Triple(node, _FLAG, Literal(flag))
         for item in evidence:
             yield Triple(node, _DERIVED_FROM, NamedNode(self._base + item.id))
         yield from self._made(node, (item.extractor for item in evidence))

@@ -11,7 +11,7 @@ from pyoxigraph import Literal, NamedNode, Quad, Triple
 
 from knowledge.domain import Relation
 from knowledge.exports.graph_export import GraphExport
-from knowledge.exports.namespaces import ALT_LABEL, LABEL, TYPE, prefixes_for
+from knowledge.exports.namespaces import ALT_LABEL, LABEL, SAME_AS, TYPE, prefixes_for
 from knowledge.exports.provenance import ProvenanceWriter
 from knowledge.ids import RelationId
 
@@ -91,6 +91,10 @@ def _facts(export: GraphExport, base: str, objects: Mapping[RelationId, NamedNod
     about: defaultdict[str, list[Relation]] = defaultdict(list)
     for relation in sorted(export.graph.relations, key=lambda item: (item.predicate, item.id)):
         about[relation.subject_id].append(relation)
+    same: defaultdict[str, list[str]] = defaultdict(list)
+    for link in sorted(export.links, key=lambda item: item.id):
+        same[link.entity_id].append(link.other_id)
+        same[link.other_id].append(link.entity_id)
     for entity in sorted(export.graph.entities, key=lambda item: item.id):
         node = NamedNode(base + entity.id)
         for iri in entity.classes:
@@ -100,6 +104,8 @@ def _facts(export: GraphExport, base: str, objects: Mapping[RelationId, NamedNod
             yield Triple(node, ALT_LABEL, Literal(alias))
         for relation in about[entity.id]:
             yield Triple(node, NamedNode(relation.predicate), objects[relation.id])
+        for other_id in same[entity.id]:
+            yield Triple(node, SAME_AS, NamedNode(base + other_id))
 
 
 def _object(relation: Relation, base: str) -> NamedNode | Literal:

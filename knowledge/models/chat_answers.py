@@ -10,8 +10,8 @@ from knowledge.answers.context import Context
 from knowledge.answers.ports import Written, WrittenSentence
 from knowledge.domain import Extractor, Usage
 from knowledge.errors import ModelAnswerInvalid
+from knowledge.models.answers import json_in
 from knowledge.models.openai import ChatClient
-from knowledge.models.readings import json_part
 from knowledge.prompts import load_prompt
 
 ANSWER_PROMPT = "answer.v1"
@@ -72,7 +72,7 @@ class ChatAnswerModel:
             answer = await self._client.ask(messages, _SCHEMA_NAME, _SCHEMA)
             usage += answer.usage
             try:
-                return _written(_Answer.model_validate_json(json_part(answer.text)), usage)
+                return _written(_Answer.model_validate(json_in(answer.text)), usage)
             except ValidationError as error:
                 problem = "it was cut off" if not answer.complete else str(error.errors(include_url=False)[0]["msg"])
             messages = [*messages[:2], *_second_chance(answer.text, problem)]

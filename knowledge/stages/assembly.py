@@ -1,5 +1,6 @@
 """Assemble: what was found chunk by chunk becomes one set of document-relative nodes and facts."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,24 +8,20 @@ from knowledge.domain import (
     Chunk,
     Extractor,
     FoundEmbeddings,
-    FoundEntities,
-    FoundMentions,
-    FoundRelations,
     Literal,
+    Reading,
     Span,
 )
 
-STAGE_VERSION = "1"
+STAGE_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkFindings:
-    """All stages' answers for a chunk; a stage that failed for it, and those after it, have none."""
+    """What the stages answered for a chunk; a stage that failed for it, and those after it, have none."""
 
     chunk: Chunk
-    mentions: FoundMentions | None = None
-    entities: FoundEntities | None = None
-    relations: FoundRelations | None = None
+    reading: Reading | None = None
     embeddings: FoundEmbeddings | None = None
 
 
@@ -40,11 +37,12 @@ class NodeMention:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An entity as one chunk has it."""
+    """An entity as the passage of one chunk has it; `passage` is that chunk's index."""
 
     name: str
     classes: tuple[str, ...]
     mentions: tuple[NodeMention, ...]
+    passage: int
     vector: tuple[float, ...] | None
     vector_text: str
     vector_model: str
@@ -85,37 +83,53 @@ class Assembly:
 
 
 def assemble(findings: Sequence[ChunkFindings]) -> Assembly:
-    """The findings of a document's chunks, in order, in document offsets."""
+    """The findings of a document's chunks, in order, in document offsets.
+
+    What was found in a lead belongs to the chunk that the place lies in.
+    """
+    chunks = [found.chunk for found in findings]
+    starts = [chunk.span.start for chunk in chunks]
     nodes: list[Node] = []
     facts: list[Fact] = []
     for found in findings:
-        first = len(nodes)
-        nodes.extend(_nodes(found))
-        facts.extend(_facts(found, first))
+        if found.reading is not None:
+            place = _Place(found.chunk, found.reading.extractor, chunks, starts)
+            first = len(nodes)
+            nodes.extend(_nodes(found.reading, found.embeddings, place))
+            facts.extend(_facts(found.reading, first, place))
     return Assembly(tuple(nodes), tuple(facts))
 
 
-def _nodes(found: ChunkFindings) -> list[Node]:
-    if found.mentions is None or found.entities is None:
-        return []
-    offset = found.chunk.span.start
-    vectors = found.embeddings
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Turns spans of a chunk's passage into places of the document."""
+
+    chunk: Chunk
+    extractor: Extractor
+    chunks: Sequence[Chunk]
+    starts: Sequence[int]
+
+    def of(self, span: Span) -> tuple[Span, Chunk, Extractor]:
+        placed = span.shifted(self.chunk.passage_start)
+        return placed, self.chunks[max(0, bisect_right(self.starts, placed.start) - 1)], self.extractor
+
+
+def _nodes(reading: Reading, vectors: FoundEmbeddings | None, place: _Place) -> list[Node]:
     nodes: list[Node] = []
-    for n, entity in enumerate(found.entities.entities):
-        mentions = (found.mentions.mentions[index] for index in entity.mentions)
-        placed = tuple(
-            NodeMention(m.span.shifted(offset), m.text, found.chunk, found.mentions.extractor) for m in mentions
-        )
+    for n, entity in enumerate(reading.entities):
+        mentions = (reading.mentions[index] for index in entity.mentions)
+        placed = tuple(_node_mention(m.span, m.text, place) for m in mentions)
         vector = (vectors.vectors[n], vectors.texts[n], vectors.model) if vectors else (None, "", "")
-        nodes.append(Node(entity.name, entity.classes, placed, *vector))
+        nodes.append(Node(entity.name, entity.classes, placed, place.chunk.index, *vector))
     return nodes
 
 
-def _facts(found: ChunkFindings, first: int) -> list[Fact]:
-    if found.relations is None:
-        return []
-    offset = found.chunk.span.start
-    extractor = found.relations.extractor
+def _node_mention(span: Span, text: str, place: _Place) -> NodeMention:
+    placed, chunk, extractor = place.of(span)
+    return NodeMention(placed, text, chunk, extractor)
+
+
+def _facts(reading: Reading, first: int, place: _Place) -> list[Fact]:
     return [
         Fact(
             first + relation.subject,
@@ -123,7 +137,7 @@ def _facts(found: ChunkFindings, first: int) -> list[Fact]:
             None if relation.object is None else first + relation.object,
             relation.literal,
             relation.confidence,
-            tuple(FactEvidence(span.shifted(offset), found.chunk, extractor) for span in relation.evidence),
+            tuple(FactEvidence(*place.of(span)) for span in relation.evidence),
         )
-        for relation in found.relations.relations
+        for relation in reading.relations
     ]

@@ -8,6 +8,7 @@ a scan, which needs no resynchronisation). Paragraph breaks go before sentence e
 
 import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from nupunkt import sent_spans  # type: ignore[attr-defined]
 from knowledge.domain import Chunk, Document, Span
 from knowledge.ids import ChunkId
 
-STAGE_VERSION = "1"
+STAGE_VERSION = "2"
 _CONTEXT_CHARACTERS = 24
 _PARAGRAPH_BREAK = re.compile(r"\r?\n[ \t]*(?:\r?\n[ \t]*)+")
 _WHITE_SPACE = re.compile(r"\s+")
@@ -32,14 +33,17 @@ class _Boundary:
     position: int
 
 
-def chunk_document(document: Document, max_characters: int) -> tuple[Chunk, ...]:
+def chunk_document(document: Document, max_characters: int, lead_characters: int = 0) -> tuple[Chunk, ...]:
     """The document's chunks in order, without overlap; only white space lies between them.
+
+    Each chunk's lead are the whole sentences before it, as many as `lead_characters` hold.
 
     No chunk is longer than `max_characters`; a sentence is cut (at white space, if it has any) only when it
     is longer than that by itself. Ids come from document, text and place among equal texts.
     """
     text = document.text
     boundaries = sorted(_boundaries(text), key=lambda boundary: boundary.position)
+    sentence_starts = [sentence.start for sentence in sentence_spans(text)]
     seen: dict[str, int] = {}
     chunks: list[Chunk] = []
     for span in _split(text, Span(0, len(text)), boundaries, max_characters) if text else ():
@@ -49,8 +53,14 @@ def chunk_document(document: Document, max_characters: int) -> tuple[Chunk, ...]
         piece = text[trimmed.start : trimmed.end]
         seen[piece] = seen.get(piece, -1) + 1
         chunk_id = ChunkId.derive(document.id, piece, str(seen[piece]))
-        chunks.append(Chunk(chunk_id, len(chunks), trimmed, piece))
+        lead = _lead(text, trimmed.start, sentence_starts, lead_characters)
+        chunks.append(Chunk(chunk_id, len(chunks), trimmed, piece, lead))
     return tuple(chunks)
+
+
+def _lead(text: str, start: int, sentence_starts: list[int], lead_characters: int) -> str:
+    first = bisect_left(sentence_starts, start - lead_characters)
+    return text[sentence_starts[first] : start] if first < bisect_left(sentence_starts, start) else ""
 
 
 @lru_cache(maxsize=64)

@@ -1,15 +1,8 @@
-"""Resolve: nodes that are one thing become one entity; names and classes decide, vectors do not.
+"""Resolve: nodes that are one thing become one entity, facts that say the same become one relation."""
 
-Rules, each only between nodes whose classes are compatible (one shared, or one above the other, or none known):
-the same name but for case, article, accents and punctuation; a person's surname, when exactly one fuller name
-in the document ends with it; an acronym, when exactly one name in the document has those initials.
-"""
-
-import re
-import unicodedata
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 
 from knowledge.domain import (
     Document,
@@ -23,26 +16,13 @@ from knowledge.domain import (
 from knowledge.ids import EntityId, EvidenceId, ExtractionId, MentionId, OntologyId, RelationId
 from knowledge.ontology import Ontology
 from knowledge.stages.assembly import Assembly, Fact, Node
+from knowledge.stages.identity import cluster
+from knowledge.stages.names import folded_name
+from knowledge.stages.validation import flag_violations
 
-STAGE_VERSION = "1"
-_PERSON_LABELS = {"person", "human", "human being", "people", "individual"}
-_SMALL_WORDS = {
-    "of",
-    "the",
-    "and",
-    "for",
-    "in",
-    "on",
-    "de",
-    "la",
-    "le",
-    "du",
-    "des",
-    "und",
-    "für",
-    "der",
-    "die",
-}
+STAGE_VERSION = "2"
+# Repetition alone makes nothing certain.
+_MOST_CONFIDENT = 0.99
 
 
 def resolve(
@@ -53,12 +33,12 @@ def resolve(
     extraction_id: ExtractionId,
 ) -> KnowledgeGraph:
     """The document's graph; ids are derived from the extraction and the findings."""
-    clusters = _cluster(assembly.nodes, ontology)
-    entities, entity_of = _entities(assembly.nodes, clusters, extraction_id)
+    clusters = cluster(assembly, ontology)
+    entities, entity_of = _entities(assembly.nodes, clusters, document, extraction_id)
     mentions = {m.id: m for n, node in enumerate(assembly.nodes) for m in _mentions(node, entity_of[n], extraction_id)}
     relations = _relations(assembly.facts, entity_of, document, extraction_id)
     embeddings = _embeddings(assembly.nodes, clusters, entities)
-    return KnowledgeGraph(
+    graph = KnowledgeGraph(
         extraction_id,
         document.id,
         ontology_id,
@@ -67,135 +47,38 @@ def resolve(
         tuple(sorted(relations, key=lambda relation: relation.id)),
         tuple(sorted(embeddings, key=lambda embedding: embedding.entity_id)),
     )
-
-
-@lru_cache(maxsize=100_000)
-def folded_name(name: str) -> str:
-    """A name without case, accents, punctuation and leading article."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    plain = re.sub(r"[’'](?=s\b)", "", plain.casefold())
-    plain = re.sub(r"[\W_]+", " ", plain).strip()
-    return re.sub(r"^(?:the|a|an) (?=.)", "", plain) or name.casefold()
-
-
-class _Clusters:
-    """Disjoint sets of nodes, each with the union of its members' classes."""
-
-    def __init__(self, nodes: Sequence[Node], ontology: Ontology) -> None:
-        self._parent = list(range(len(nodes)))
-        self._classes = [set(node.classes) for node in nodes]
-        self._ontology = ontology
-
-    def root(self, n: int) -> int:
-        while self._parent[n] != n:
-            self._parent[n] = self._parent[self._parent[n]]
-            n = self._parent[n]
-        return n
-
-    def classes(self, n: int) -> set[str]:
-        return self._classes[self.root(n)]
-
-    def compatible(self, a: int, b: int) -> bool:
-        mine, theirs = self.classes(a), self.classes(b)
-        if not mine or not theirs or mine & theirs:
-            return True
-        is_a = self._ontology.is_a
-        return any(is_a(x, y) or is_a(y, x) for x in mine for y in theirs)
-
-    def join(self, a: int, b: int) -> None:
-        low, high = sorted((self.root(a), self.root(b)))
-        if low != high:
-            self._parent[high] = low
-            self._classes[low] |= self._classes[high]
-
-
-def _cluster(nodes: Sequence[Node], ontology: Ontology) -> list[list[int]]:
-    clusters = _Clusters(nodes, ontology)
-    by_name: dict[str, list[int]] = defaultdict(list)
-    for n, node in enumerate(nodes):
-        _join_first_compatible(clusters, n, by_name[folded_name(node.name)])
-        by_name[folded_name(node.name)].append(n)
-    _join_short_forms(clusters, by_name, _person_surnames(by_name, clusters, ontology))
-    _join_short_forms(clusters, by_name, _acronyms(nodes, by_name))
-    members: dict[int, list[int]] = defaultdict(list)
-    for n in range(len(nodes)):
-        members[clusters.root(n)].append(n)
-    return [members[root] for root in sorted(members)]
-
-
-def _join_first_compatible(clusters: _Clusters, n: int, others: Sequence[int]) -> None:
-    """Nodes that know their classes choose first among those that share one."""
-    candidates = [other for other in others if clusters.compatible(n, other)]
-    if candidates:
-        shared = [other for other in candidates if clusters.classes(other) & clusters.classes(n)]
-        clusters.join(n, (shared or candidates)[0])
-
-
-def _join_short_forms(clusters: _Clusters, by_name: dict[str, list[int]], full_names: dict[str, set[str]]) -> None:
-    """Joins each short form's nodes to the one full name, if there is exactly one to choose."""
-    for short, fulls in sorted(full_names.items()):
-        if len(fulls) != 1 or short in fulls:
-            continue
-        for n in by_name[short]:
-            targets = {clusters.root(m) for m in by_name[next(iter(fulls))]}
-            shared = [m for m in targets if clusters.classes(m) and clusters.compatible(n, m)]
-            if len(shared) == 1 and clusters.classes(n):
-                clusters.join(n, shared[0])
-
-
-def _person_surnames(by_name: dict[str, list[int]], clusters: _Clusters, ontology: Ontology) -> dict[str, set[str]]:
-    people = {name for name, nodes in by_name.items() if any(_is_person(clusters.classes(n), ontology) for n in nodes)}
-    surnames: dict[str, set[str]] = defaultdict(set)
-    for name in people:
-        words = name.split()
-        if len(words) > 1 and words[-1] in people:
-            surnames[words[-1]].add(name)
-    return surnames
-
-
-def _is_person(classes: set[str], ontology: Ontology) -> bool:
-    lineage = {iri for own in classes for iri in (own, *ontology.ancestors(own))}
-    found = (ontology.get_class(iri) for iri in lineage)
-    return any(label.text.casefold() in _PERSON_LABELS for item in found if item for label in item.labels)
-
-
-def _acronyms(nodes: Sequence[Node], by_name: dict[str, list[int]]) -> dict[str, set[str]]:
-    names = {node.name.replace(".", "") for node in nodes}
-    short = {folded_name(name) for name in names if 2 <= len(name) <= 8 and name.isalpha() and name.isupper()}
-    long_forms: dict[str, set[str]] = defaultdict(set)
-    for name in by_name:
-        words = name.split()
-        for initials in {
-            "".join(word[0] for word in words),
-            "".join(word[0] for word in words if word not in _SMALL_WORDS),
-        }:
-            if len(words) > 1 and initials in short and initials in by_name:
-                long_forms[initials].add(name)
-    return long_forms
+    return flag_violations(graph, ontology)
 
 
 def _entities(
-    nodes: Sequence[Node], clusters: list[list[int]], extraction_id: ExtractionId
+    nodes: Sequence[Node], clusters: list[list[int]], document: Document, extraction_id: ExtractionId
 ) -> tuple[list[Entity], dict[int, EntityId]]:
     entities: list[Entity] = []
     entity_of: dict[int, EntityId] = {}
     same_key: Counter[tuple[str, ...]] = Counter()
+    namesakes: Counter[str] = Counter()
     for members in clusters:
-        label = _label(nodes, members)
+        names = _names(nodes, members, document)
+        # The fullest name by words that more than one passage uses, else the fullest; ties go to the more frequent.
+        label = max(names, key=lambda name: (len(name.split()), names[name], len(name), name))
         classes = tuple(dict.fromkeys(iri for n in members for iri in nodes[n].classes))
         key = (label, *sorted(classes))
         entity_id = EntityId.derive(extraction_id, *key, str(same_key[key]))
         same_key[key] += 1
-        names = {nodes[n].name for n in members} | {m.text for n in members for m in nodes[n].mentions}
-        entities.append(Entity(entity_id, label, classes, tuple(sorted(names - {label}))))
+        said = {name for n in members for name in (*names, *(m.text for m in nodes[n].mentions))}
+        namesakes[folded_name(label)] += 1
+        if namesakes[folded_name(label)] > 1:
+            # People cannot see ids: further things of a name are numbered, and have the bare name as an alias.
+            label = f"{label} ({namesakes[folded_name(label)]})"
+        entities.append(Entity(entity_id, label, classes, tuple(sorted(said - {label}))))
         entity_of.update(dict.fromkeys(members, entity_id))
     return entities, entity_of
 
 
-def _label(nodes: Sequence[Node], members: list[int]) -> str:
-    """The fullest name by words that more than one chunk uses, else the fullest; ties go to the more frequent."""
-    counts = Counter(nodes[n].name for n in members)
-    return max(counts, key=lambda name: (len(name.split()), counts[name], len(name), name))
+def _names(nodes: Sequence[Node], members: list[int], document: Document) -> Counter[str]:
+    """How many passages use each name for a thing, of the names that the document has; else its mentions."""
+    names = Counter(nodes[n].name for n in members if nodes[n].name in document.text)
+    return names or Counter(m.text for n in members for m in nodes[n].mentions)
 
 
 def _mentions(node: Node, entity_id: EntityId, extraction_id: ExtractionId) -> list[Mention]:
@@ -229,11 +112,24 @@ def _relations(
                 first.predicate,
                 None if first.object is None else entity_of[first.object],
                 first.literal,
-                max(fact.confidence for fact in stated),
+                _confidence(stated),
                 tuple(sorted(evidence.values(), key=lambda e: e.id)),
             )
         )
     return relations
+
+
+def _confidence(stated: Sequence[Fact]) -> float:
+    """That of the strongest statement, and more when further passages say it elsewhere: 1 - the product of doubts.
+
+    A sentence read twice, because passages overlap, says it once.
+    """
+    strongest: dict[object, float] = {}
+    for fact in stated:
+        place = min((evidence.span for evidence in fact.evidence), default=None)
+        strongest[place] = max(strongest.get(place, 0.0), fact.confidence)
+    doubt = math.prod(1.0 - confidence for confidence in strongest.values())
+    return max(max(strongest.values()), min(_MOST_CONFIDENT, round(1.0 - doubt, 4)))
 
 
 def _relation_id(fact: Fact, entity_of: dict[int, EntityId], extraction_id: ExtractionId) -> RelationId:

@@ -10,12 +10,9 @@ from knowledge.domain import (
     Document,
     Extractor,
     FoundEmbeddings,
-    FoundEntities,
     FoundEntity,
-    FoundMention,
-    FoundMentions,
-    FoundRelations,
     KnowledgeGraph,
+    Reading,
     Stage,
 )
 from knowledge.ids import ExtractionId, OntologyId, digest_of
@@ -26,15 +23,13 @@ from knowledge.stages.assembly import Assembly, ChunkFindings
 from knowledge.stages.calls import StageAnswer, StageCall, StageRunner, run_plainly
 
 Result = TypeVar("Result")
-MENTIONS_VERSION = "1"
-ENTITIES_VERSION = "1"
-RELATIONS_VERSION = "1"
+READ_VERSION = "1"
 EMBEDDINGS_VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The seven stages. Each answers with its value and whether that came from a stored result."""
+    """The stages. Each answers with its value and whether that came from a stored result."""
 
     extraction_model: ExtractionModel
     embedding_model: EmbeddingModel
@@ -47,62 +42,33 @@ class Stages:
     @property
     def identity(self) -> tuple[str, ...]:
         """Changes whenever the same document and ontology could give another graph: versions and models."""
-        model = self.extraction_model
         return (
             f"chunk:{chunking.STAGE_VERSION}",
-            f"mentions:{MENTIONS_VERSION}:{model.mentions_by.digest}",
-            f"entities:{ENTITIES_VERSION}:{model.entities_by.digest}",
-            f"relations:{RELATIONS_VERSION}:{model.relations_by.digest}",
+            f"read:{READ_VERSION}:{self.extraction_model.extractor.digest}",
             f"embeddings:{EMBEDDINGS_VERSION}:{self.embedding_model.model}",
             f"assemble:{assembly.STAGE_VERSION}",
             f"resolve:{resolution.STAGE_VERSION}",
         )
 
-    async def chunk(self, document: Document, max_characters: int) -> StageAnswer[tuple[Chunk, ...]]:
+    async def chunk(
+        self, document: Document, max_characters: int, lead_characters: int
+    ) -> StageAnswer[tuple[Chunk, ...]]:
         """The document's chunks (see `chunking.chunk_document`)."""
         return await self._unkept(
-            Stage.CHUNK, lambda: chunking.chunk_document(document, max_characters), tuple[Chunk, ...]
+            Stage.CHUNK,
+            lambda: chunking.chunk_document(document, max_characters, lead_characters),
+            tuple[Chunk, ...],
         )
 
-    async def mentions(self, chunk: Chunk, ontology: Ontology) -> StageAnswer[FoundMentions]:
-        """The chunk's mentions, chunk-relative."""
-        by = self.extraction_model.mentions_by
+    async def read(self, chunk: Chunk, ontology: Ontology) -> StageAnswer[Reading]:
+        """What the chunk's passage names and states, relative to the passage."""
+        model = self.extraction_model
         return await self._asked(
-            Stage.MENTIONS,
+            Stage.READ,
             chunk,
-            (MENTIONS_VERSION, by.digest, ontology.digest, chunk.text),
-            FoundMentions,
-            lambda: self.extraction_model.find_mentions(chunk.text, ontology),
-        )
-
-    async def entities(
-        self, chunk: Chunk, mentions: tuple[FoundMention, ...], ontology: Ontology
-    ) -> StageAnswer[FoundEntities]:
-        """The things that the chunk's mentions mean."""
-        by = self.extraction_model.entities_by
-        return await self._asked(
-            Stage.ENTITIES,
-            chunk,
-            (ENTITIES_VERSION, by.digest, ontology.digest, chunk.text, repr(mentions)),
-            FoundEntities,
-            lambda: self.extraction_model.find_entities(chunk.text, mentions, ontology),
-        )
-
-    async def relations(
-        self,
-        chunk: Chunk,
-        mentions: tuple[FoundMention, ...],
-        entities: tuple[FoundEntity, ...],
-        ontology: Ontology,
-    ) -> StageAnswer[FoundRelations]:
-        """The facts that the chunk states about its entities."""
-        by = self.extraction_model.relations_by
-        return await self._asked(
-            Stage.RELATIONS,
-            chunk,
-            (RELATIONS_VERSION, by.digest, ontology.digest, chunk.text, repr(mentions), repr(entities)),
-            FoundRelations,
-            lambda: self.extraction_model.find_relations(chunk.text, mentions, entities, ontology),
+            (READ_VERSION, model.extractor.digest, ontology.digest, chunk.passage),
+            Reading,
+            lambda: model.read(chunk.passage, ontology),
         )
 
     async def embeddings(
@@ -162,9 +128,8 @@ class Stages:
         )
 
     def extractors(self) -> tuple[Extractor, ...]:
-        """Who answers, in the order of the stages."""
-        model = self.extraction_model
-        return (model.mentions_by, model.entities_by, model.relations_by)
+        """Who answers."""
+        return (self.extraction_model.extractor,)
 
 
 def _embedding_text(entity: FoundEntity, ontology: Ontology) -> str:

@@ -29,7 +29,7 @@ def digest_of(path: str, body: JSON) -> str:
 
 
 def kind_of(path: str, body: JSON) -> str:
-    """The stage that asks: the answer schema's name, or `embeddings`."""
+    """What is asked for: the answer schema's name, or `embeddings`."""
     if path.endswith("/embeddings"):
         return EMBEDDINGS
     return str(body["response_format"]["json_schema"]["name"])

@@ -26,9 +26,7 @@ class Moment(StrEnum):
 
     START = "start"
     CHUNK = "chunk"
-    MENTIONS = "mentions"
-    ENTITIES = "entities"
-    RELATIONS = "relations"
+    READ = "read"
     EMBEDDINGS = "embeddings"
     ASSEMBLE = "assemble"
     PUBLISH = "publish"
@@ -149,5 +147,6 @@ _WATCHES: dict[Moment, Callable[[Run, random.Random], Watch]] = {
     Moment.PUBLISH: _publish,
     Moment.SUMMARY: _summary,
     Moment.RANDOM: _random,
-    **{Moment(kind): _stage(kind) for kind in ("mentions", "entities", "relations", "embeddings")},
+    Moment.READ: _stage("passage"),
+    Moment.EMBEDDINGS: _stage("embeddings"),
 }

@@ -14,8 +14,12 @@ from tests.scripted_endpoint import JSON, Reply
 _HUGE_CHARACTERS = 2_000_000
 _DEPTH = 200_000
 _INVENTED: dict[str, JSON] = {
-    "mentions": {"text": "Zzyzx Atlantissen", "start": 3},
-    "entities": {"mention_id": 9999, "name": "Zzyzx Atlantissen", "types": ["scientist"]},
+    "entities": {
+        "id": "e9999",
+        "name": "Zzyzx Atlantissen",
+        "types": ["scientist"],
+        "mentions": [{"text": "Zzyzx Atlantissen", "start": 3}],
+    },
     "relations": {
         "subject_id": "e9999",
         "predicate": "born in",
@@ -79,18 +83,25 @@ def _said(change: Callable[[str], str | None], finish_reason: str = "stop") -> _
     return lambda right, stage: _with_content(change(_content(right)), right, finish_reason)
 
 
-def _instead(answer: Callable[[JSON, str], object]) -> _Make:
-    """The right answer, decoded, and its list's name, to what is said instead."""
-    return lambda right, stage: _with_content(json.dumps(answer(json.loads(_content(right)), stage)), right)
+def _instead(answer: Callable[[JSON], object]) -> _Make:
+    """The right answer, decoded, to what is said instead."""
+    return lambda right, stage: _with_content(json.dumps(answer(json.loads(_content(right)))), right)
+
+
+def _each_list(change: Callable[[str, list[Any]], object]) -> _Make:
+    """The right answer with each of its lists, given by name, changed."""
+    return _instead(lambda answer: {name: change(name, items) for name, items in answer.items()})
 
 
 def _each_text(change: Callable[[str], str]) -> _Make:
     def changed(value: Any) -> Any:
         if isinstance(value, str):
             return change(value)
+        if isinstance(value, list):
+            return [changed(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
         return {name: changed(inner) for name, inner in value.items()} if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]
 
-    return _instead(lambda answer, stage: {stage: [changed(item) for item in answer[stage]]})
+    return _instead(changed)
 
 
 _CHAT: Mapping[str, _Make] = {
@@ -105,15 +116,15 @@ _CHAT: Mapping[str, _Make] = {
     "huge": _said(lambda text: "and so on " * (_HUGE_CHARACTERS // 10)),
     "nested": _said(lambda text: "[" * _DEPTH),
     "lone_surrogate": _said(lambda text: "\ud800" + text),
-    "list_instead": _instead(lambda answer, stage: answer[stage]),
-    "other_name": _instead(lambda answer, stage: {"results": answer[stage]}),
-    "null_list": _instead(lambda answer, stage: {stage: None}),
-    "text_for_list": _instead(lambda answer, stage: {stage: "none"}),
-    "items_of_another_kind": _instead(lambda answer, stage: {stage: [[1, 2], None, "Venstad", 4.5]}),
-    "fields_of_other_types": _instead(lambda answer, stage: {stage: [dict.fromkeys(_INVENTED[stage], ("?", "!"))]}),
-    "fields_missing": _instead(lambda answer, stage: {stage: [{"comment": "none"}]}),
+    "list_instead": _instead(lambda answer: list(answer.values())),
+    "other_name": _instead(lambda answer: {"results": answer["relations"]}),
+    "null_list": _each_list(lambda name, items: None),
+    "text_for_list": _each_list(lambda name, items: "none"),
+    "items_of_another_kind": _each_list(lambda name, items: [[1, 2], None, "Venstad", 4.5]),
+    "fields_of_other_types": _each_list(lambda name, items: [dict.fromkeys(_INVENTED[name], ("?", "!"))]),
+    "fields_missing": _each_list(lambda name, items: [{"comment": "none"}]),
     "nul_characters": _each_text(lambda text: f"\0{text}\0"),
-    "invented_beside": _instead(lambda answer, stage: {stage: [_INVENTED[stage], *answer[stage]]}),
+    "invented_beside": _each_list(lambda name, items: [_INVENTED[name], *items]),
     "no_choices": lambda right, stage: Reply({**right, "choices": []}),
     "no_message": lambda right, stage: Reply({**right, "choices": [{"index": 0, "finish_reason": "stop"}]}),
     "usage_of_another_kind": lambda right, stage: Reply(

@@ -7,7 +7,6 @@ passage alone, and on nothing that was asked before.
 import hashlib
 import json
 import re
-from typing import Any
 
 from tests.sample import NAMESPACE, ONTOLOGY
 from tests.scripted_endpoint import JSON, Reply, chat_reply, embeddings_reply
@@ -61,29 +60,28 @@ def understanding_model(path: str, body: JSON) -> Reply:
     """The answer to a question about a passage of the document."""
     if path.endswith("/embeddings"):
         return embeddings_reply([_vector(text) for text in body["input"]])
-    prompt: str = body["messages"][1]["content"]
-    found = re.search(r"<passage>\n(.*)\n</passage>", prompt, re.DOTALL)
+    found = re.search(r"<passage>\n(.*)\n</passage>", body["messages"][1]["content"], re.DOTALL)
     assert found is not None
-    listed = [json.loads(line) for line in prompt.splitlines() if line.startswith("{")]
-    answer = _ANSWERS[body["response_format"]["json_schema"]["name"]](found.group(1), listed)
-    return chat_reply(json.dumps(answer))
+    return chat_reply(json.dumps(_answer(found.group(1))))
 
 
 def _vector(text: str) -> list[float]:
     return [byte / 255 + 0.01 for byte in hashlib.sha256(text.encode()).digest()[:_DIMENSIONS]]
 
 
-def _mentions(passage: str, listed: list[Any]) -> JSON:
-    return {"mentions": [{"text": found.group(), "start": found.start()} for found in _NAME.finditer(passage)]}
-
-
-def _entities(passage: str, listed: list[Any]) -> JSON:
-    texts = {item["text"] for item in listed}
+def _answer(passage: str) -> JSON:
+    texts = {found.group() for found in _NAME.finditer(passage)}
+    mentions: dict[str, list[JSON]] = {}
+    for found in _NAME.finditer(passage):
+        mention = {"text": found.group(), "start": found.start()}
+        mentions.setdefault(_fullest(found.group(), texts), []).append(mention)
+    ids = {name: f"e{n}" for n, name in enumerate(mentions, 1)}
+    entities = [
+        {"id": ids[name], "name": name, "types": [_type_of(name)], "mentions": said} for name, said in mentions.items()
+    ]
     return {
-        "entities": [
-            {"mention_id": item["id"], "name": _fullest(item["text"], texts), "types": [_type_of(item["text"])]}
-            for item in listed
-        ]
+        "entities": entities,
+        "relations": _relations(passage, {text: ids[_fullest(text, texts)] for text in texts}),
     }
 
 
@@ -95,9 +93,7 @@ def _type_of(name: str) -> str:
     return "scientist" if name.endswith("sen") else "city" if name.endswith("stad") else "prize"
 
 
-def _relations(passage: str, listed: list[Any]) -> JSON:
-    ids = {key: item["id"] for item in listed for key in (item["name"], item["name"].split()[-1])}
-    ids |= {item["name"]: item["id"] for item in listed}
+def _relations(passage: str, ids: dict[str, str]) -> list[JSON]:
     facts: list[JSON] = []
     for found in _BORN.finditer(passage):
         person, city, date = found.groups()
@@ -110,7 +106,7 @@ def _relations(passage: str, listed: list[Any]) -> JSON:
         if surname not in ids or prize not in ids:
             continue
         facts.append(_fact(ids[surname], "won", ids[prize], None, found.group()))
-    return {"relations": facts}
+    return facts
 
 
 def _fact(subject: str, predicate: str, target: str | None, literal: str | None, evidence: str) -> JSON:
@@ -122,6 +118,3 @@ def _fact(subject: str, predicate: str, target: str | None, literal: str | None,
         "evidence": evidence,
         "confidence": 0.9,
     }
-
-
-_ANSWERS = {"mentions": _mentions, "entities": _entities, "relations": _relations}

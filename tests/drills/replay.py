@@ -13,7 +13,7 @@ from tests.drills.passages import document_text
 from tests.drills.stack import DrillFailed, DrillStack, wait_until
 from tests.drills.submission import Job, Run, submit, undisturbed
 
-_CALLS_OF_A_CHUNK = 4
+_CALLS_OF_A_CHUNK = 2
 _LATENCY_SECONDS = 0.01
 _RUN_SECONDS = 400.0
 _POLL_SECONDS = 0.02

@@ -15,7 +15,7 @@ def _log(path: Path, *entries: Entry) -> CallLog:
 
 
 def _begun(call: int, at: float, digest: str) -> Entry:
-    return "begun", call, at, {"digest": digest, "kind": "mentions"}
+    return "begun", call, at, {"digest": digest, "kind": "passage"}
 
 
 def _answered(call: int, at: float, *, delivered: bool = True) -> Entry:

@@ -20,7 +20,7 @@ _DOCUMENT = Document.of(OrganizationId("nonsense"), "drill", document_text(1))
 _TRIES = 4
 
 
-@pytest.mark.parametrize("stage", ["mentions", "entities", "relations", "embeddings"])
+@pytest.mark.parametrize("stage", ["passage", "embeddings"])
 async def test_a_question_that_is_answered_with_nonsense_once_is_asked_again(stage: str) -> None:
     """Nothing but a right answer leaves anything in the graph, and one bad answer never costs an item, or the run."""
     with scripted(understanding_model) as endpoint:

@@ -63,7 +63,7 @@ async def test_a_document_becomes_the_same_graph_as_without_a_workflow(stack: St
     (execution,) = ran.executions
     assert execution["status"] == "completed"
     found = {name: execution["stats"][name] for name in ("chunks", "model_calls", "cached_calls", "embedding_calls")}
-    assert found == {"chunks": 1, "model_calls": 3, "cached_calls": 0, "embedding_calls": 1}
+    assert found == {"chunks": 1, "model_calls": 1, "cached_calls": 0, "embedding_calls": 1}
     plain = await _plain_graph(stack, "first")
     assert Path(execution["exports"]["jsonl"]).read_text().splitlines() == plain
     exported = stack.command("knowledge", "export", "--organization", "first", "--format", "jsonl")
@@ -79,7 +79,7 @@ def test_a_second_run_asks_nothing_and_another_organisation_shares_nothing(stack
     assert (second["stats"]["model_calls"], second["stats"]["cached_calls"]) == (0, first["stats"]["model_calls"])
     assert second["stats"]["embedding_calls"] == 0
     other = stack.run(document, organization="stranger").executions[0]
-    assert len(stack.endpoint.requests) == 4
+    assert len(stack.endpoint.requests) == 2
     assert other["stats"]["model_calls"] == first["stats"]["model_calls"]
     assert _ledger(stack, "stranger").list_executions()[0].id != first["execution_id"]
 
@@ -93,8 +93,8 @@ def test_a_changed_paragraph_costs_only_the_chunks_it_touches(stack: StackUnderT
     lines[30] = "In 1930 Brandt won the Nordlys Prize, it was said in Oslo, and nobody there ever doubted it again."
     after = stack.run(stack.write("long.txt", "\n\n".join(lines)), organization="editor").executions[0]
     assert after["status"] == "completed"
-    assert 3 <= after["stats"]["model_calls"] <= 9
-    assert after["stats"]["cached_calls"] >= before["stats"]["model_calls"] - 9
+    assert 1 <= after["stats"]["model_calls"] <= 4
+    assert after["stats"]["cached_calls"] >= before["stats"]["model_calls"] - 4
 
 
 def test_every_attempt_is_in_the_ledger_and_a_passing_failure_is_retried(stack: StackUnderTest) -> None:
@@ -108,10 +108,8 @@ def test_every_attempt_is_in_the_ledger_and_a_passing_failure_is_retried(stack: 
     stack.endpoint.answer = answer
     (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="patient").executions
     assert execution["status"] == "completed"
-    assert execution["stats"]["model_calls"] == 3
-    query = text(
-        "SELECT attempt, status, error FROM knowledge.workflow_activity WHERE stage = 'mentions' ORDER BY attempt"
-    )
+    assert execution["stats"]["model_calls"] == 1
+    query = text("SELECT attempt, status, error FROM knowledge.workflow_activity WHERE stage = 'read' ORDER BY attempt")
     with stack.database.org_session(OrganizationId("patient")) as session:
         rows = session.execute(query).all()
     assert [(row.attempt, row.status) for row in rows] == [(1, "failed"), (2, "completed")]
@@ -122,17 +120,17 @@ def test_an_answer_that_stays_invalid_fails_its_item_and_not_the_run(stack: Stac
     """The rest of the document is delivered, and the failed item is on record, asked twice and no more."""
 
     def answer(path: str, body: JSON) -> Reply:
-        asked = body.get("response_format", {}).get("json_schema", {}).get("name")
-        return chat_reply("{") if asked == "relations" else knowing_model(path, body)
+        return chat_reply("{") if "gibberish" in json.dumps(body) else knowing_model(path, body)
 
     stack.endpoint.answer = answer
-    (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="nonsense").executions
+    document = stack.write("odd.txt", f"{_long_text(60)}\n\nThe rest is gibberish.")
+    (execution,) = stack.run(document, organization="nonsense").executions
     assert (execution["status"], execution["stats"]["failed_items"]) == ("completed", 1)
-    assert (execution["stats"]["entities"], execution["stats"]["relations"]) == (3, 0)
-    assert sum(1 for body in stack.endpoint.requests if "relations" in json.dumps(body.get("response_format"))) == 2
-    query = text("SELECT status FROM knowledge.workflow_activity WHERE stage = 'relations'")
+    assert (execution["stats"]["entities"], execution["stats"]["relations"]) == (3, 3)
+    assert sum("gibberish" in json.dumps(body) for body in stack.endpoint.requests) == 2
+    query = text("SELECT DISTINCT status FROM knowledge.workflow_activity WHERE stage = 'read' ORDER BY status")
     with stack.database.org_session(OrganizationId("nonsense")) as session:
-        assert session.execute(query).scalars().all() == ["failed"]
+        assert session.execute(query).scalars().all() == ["completed", "failed"]
 
 
 def test_bad_input_is_refused_before_any_model_is_asked(stack: StackUnderTest) -> None:

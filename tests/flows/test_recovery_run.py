@@ -90,14 +90,14 @@ class GatedModel:
             self.open(organization)
 
 
-_PARAGRAPHS = {"killed": 20, "cancelled": 20, "poisonous": 2, "stopped": 20, "undisturbed": 20}
-"""Each organisation's document has so many, of about one chunk each."""
+_PARAGRAPHS = {"killed": 30, "cancelled": 30, "poisonous": 2, "stopped": 30, "undisturbed": 30}
+"""Each organisation's document has so many, of a chunk or so each."""
 
 
 def _text(organization: str) -> str:
     paragraphs = range(_PARAGRAPHS[organization])
-    seen = (f"\n\nIn Oslo Brandt saw {organization} number {n}. " + "It was there. " * 70 for n in paragraphs)
-    return TEXT + "".join(seen) + (_POISON if organization == "poisonous" else "")
+    seen = ("".join(f"Brandt saw {organization} number {n} of {k}. " for k in range(70)) for n in paragraphs)
+    return "\n\n".join((TEXT, *seen)) + (_POISON if organization == "poisonous" else "")
 
 
 def _unfinished(stack: StackUnderTest, organization: str) -> ExecutionOverview | None:

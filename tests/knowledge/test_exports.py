@@ -33,6 +33,7 @@ from knowledge.ids import (
     OrganizationId,
     RelationId,
 )
+from knowledge.linking import EntityLink
 from knowledge.ontology import load_ontology
 
 EX = "http://example.com/films#"
@@ -239,3 +240,22 @@ def test_nothing_to_export_is_a_valid_empty_file() -> None:
     """An organisation without graphs gets files without facts, not an error."""
     assert [parsed(export_rdf([], form), form) for form in RdfFormat] == [[], [], [], []]
     assert list(export_jsonl([])) == []
+
+
+def test_links_and_flags_are_exported_where_there_are_some() -> None:
+    """Who merges documents wants the links, who trusts the ontology the flags; nobody wants empty ones."""
+    export, other = example(), example("other")
+    link = EntityLink.between(export.graph.entities[0].id, other.graph.entities[0].id, 0.8, ("one name",))
+    flagged = replace(export.graph.relations[0], flags=("outside range",))
+    graph = replace(export.graph, relations=(flagged, *export.graph.relations[1:]))
+    linked = replace(export, graph=graph, links=(link,))
+    (quad,) = (quad for quad in parsed(export_rdf([linked], RdfFormat.TURTLE), RdfFormat.TURTLE) if is_link(quad))
+    assert {quad.subject, quad.object} == {NamedNode(BASE + link.entity_id), NamedNode(BASE + link.other_id)}
+    assert [line.get("flags") for line in map(json.loads, export_jsonl([linked])) if "predicate" in line].count(
+        ["outside range"]
+    ) == 1
+    assert not any(map(is_link, parsed(export_rdf([export], RdfFormat.TURTLE), RdfFormat.TURTLE)))
+
+
+def is_link(quad: Quad) -> bool:
+    return quad.predicate.value == "http://www.w3.org/2002/07/owl#sameAs"

@@ -22,11 +22,13 @@ from knowledge.domain import (
     WorkflowExecutionState,
 )
 from knowledge.ids import Id
+from knowledge.linking import EntityLink
 from knowledge.signals import Signal
 from tables.activities import ActivityRecord
 from tables.base import IdType, NameType, OrgTable, VectorType, table_of
 from tables.documents import OntologySource
 from tables.graph import DocumentRow, EmbeddingRow, EntityRow, EvidenceRow, MentionRow, OntologyRow, RelationRow
+from tables.links import EntityLinkRow
 from tables.workflow import WorkflowActivity, WorkflowExecution, WorkflowSignal
 
 # Nested values lie in columns `<field>_<part>`, except for these, whose parts keep their own names.
@@ -48,6 +50,7 @@ AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (WorkflowExecutionState, WorkflowExecution, {"parameters", "progress"}, set()),
     (ActivityRecord, WorkflowActivity, {"duration_seconds"}, set()),
     (Signal, WorkflowSignal, set(), set()),
+    (EntityLink, EntityLinkRow, set(), set()),
 ]
 
 

@@ -8,23 +8,25 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from knowledge.domain import ActivityStatus, KnowledgeGraph, Stage
-from knowledge.ids import ActivityId, ExecutionId, FlowRunId, OrganizationId, SignalId
+from knowledge.ids import ActivityId, ExecutionId, FlowRunId, LinkId, OrganizationId, SignalId
 from knowledge.ontology import Ontology
 from knowledge.search.entries import segment_content
 from knowledge.search.indexing import Unindexed
 from tables import graph as graph_tables
+from tables import links as link_tables
 from tables import search as search_tables
 from tables import workflow as workflow_tables
 from tables.activities import ActivityRecord
 from tables.base import OrgTable
 from tables.graph_store import publish
 from tables.ledger import Ledger
+from tables.links import link_entities
 from tables.results import ResultStore
 from tables.row_security import APP_ROLE, unprotected_tables
 from tables.search_index import SearchIndexStore
 from tables.session import Database
 
-MODELS = (graph_tables, search_tables, workflow_tables)
+MODELS = (graph_tables, link_tables, search_tables, workflow_tables)
 TABLES = sorted(OrgTable.metadata.tables)
 STRANGER = OrganizationId("stranger")
 REFUSED = "row-level security"
@@ -42,6 +44,7 @@ def rows(
     run = ledger.open_execution(flow_run_id(), document_name="ada", parameters={}, pid=1, host="h")
     ledger.record_activities([_attempt(run.id)])
     publish(database, organization_id, graph, run.id)
+    link_entities(database, organization_id, graph.extraction_id, run.id)
     ResultStore(database).write(organization_id, "key", b"{}")
     _index(database, organization_id, graph, run.id)
     with database.org_session(organization_id) as session:
@@ -51,6 +54,11 @@ def rows(
         )
         named = {"organization_id": organization_id, "id": SignalId.new(), "execution_id": run.id}
         session.execute(statement, named)
+        statement = text(
+            "INSERT INTO knowledge.entity_link (organization_id, id, entity_id, other_id, score, reasons, status)"
+            " SELECT organization_id, :id, min(id), max(id), 0.7, '{}', 'accepted' FROM knowledge.entity GROUP BY 1"
+        )
+        session.execute(statement, {"id": LinkId.derive(organization_id)})
     return organization_id
 
 

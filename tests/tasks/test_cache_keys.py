@@ -51,10 +51,10 @@ def test_a_keyed_setting_changes_the_digest_of_every_question(name: str) -> None
 
 def test_the_prompt_is_part_of_the_digest() -> None:
     """A reworded prompt asks another question."""
-    (mentions, _, _) = _extractors()
-    assert mentions.prompt.startswith("mentions.v1@")
-    reworded = Extractor(mentions.name, mentions.model, "mentions.v1@0000000000000000", mentions.settings)
-    assert mentions.digest != reworded.digest
+    (asked,) = _extractors()
+    assert asked.prompt.startswith("passage.v1@")
+    reworded = Extractor(asked.name, asked.model, "passage.v1@0000000000000000", asked.settings)
+    assert asked.digest != reworded.digest
 
 
 async def _key(chunk: Chunk, ontology: Ontology, organization_id: OrganizationId = ACME) -> str:
@@ -68,13 +68,13 @@ async def _key(chunk: Chunk, ontology: Ontology, organization_id: OrganizationId
         raise Stop
 
     with pytest.raises(Stop):
-        await _stages().run_by(note).mentions(chunk, ontology)
+        await _stages().run_by(note).read(chunk, ontology)
     return keys[0]
 
 
-def _chunk(text: str = TEXT, index: int = 0, start: int = 0) -> Chunk:
+def _chunk(text: str = TEXT, index: int = 0, start: int = 0, lead: str = "") -> Chunk:
     chunk_id = ChunkId.derive(DocumentId.derive("d"), text, str(index))
-    return Chunk(chunk_id, index, Span(start, start + len(text)), text)
+    return Chunk(chunk_id, index, Span(start, start + len(text)), text, lead)
 
 
 async def test_text_ontology_and_organisation_change_the_key_and_the_place_does_not() -> None:
@@ -85,11 +85,12 @@ async def test_text_ontology_and_organisation_change_the_key_and_the_place_does_
     other_ontology = load_ontology(ONTOLOGY.replace(b'"city"', b'"town"'), "o.ttl")
     others = {
         await _key(_chunk(TEXT + " More."), ontology),
+        await _key(_chunk(start=7, lead="Before."), ontology),
         await _key(_chunk(), other_ontology),
         await _key(_chunk(), ontology, OrganizationId("other")),
     }
     assert key not in others
-    assert len(others) == 3
+    assert len(others) == 4
 
 
 async def test_a_key_tells_its_organisation() -> None:
@@ -103,7 +104,8 @@ def test_every_option_is_part_of_the_extraction_or_left_out_on_purpose() -> None
     document, ontology = Document.of(ACME, "d", TEXT), sample_ontology()
 
     def extraction(**options: int) -> str:
-        return pipeline.extraction_id(document, ontology, ExtractionOptions(**options))
+        return pipeline.extraction_id(document, ontology, ExtractionOptions.model_validate(options))
 
-    assert set(ExtractionOptions.model_fields) == {"chunk_characters"}
-    assert extraction(chunk_characters=500) != extraction()
+    assert set(ExtractionOptions.model_fields) == {"chunk_characters", "lead_characters", "strict"}
+    others = ({"chunk_characters": 500}, {"lead_characters": 0}, {"strict": True})
+    assert len({extraction(), *(extraction(**options) for options in others)}) == 4

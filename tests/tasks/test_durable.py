@@ -14,11 +14,8 @@ from sqlalchemy import text
 from knowledge.domain import (
     Chunk,
     Extractor,
-    FoundEntities,
-    FoundEntity,
     FoundMention,
-    FoundMentions,
-    FoundRelations,
+    Reading,
     Span,
     Usage,
 )
@@ -39,7 +36,7 @@ from tests.sample import TEXT, sample_ontology
 pytestmark = pytest.mark.stack
 
 CHUNK = Chunk(ChunkId.derive("d", TEXT), 0, Span(0, len(TEXT)), TEXT)
-FOUND = FoundMentions((FoundMention(Span(0, 10), "Ada Brandt"),), Extractor("scripted", "m"), Usage(model_calls=1))
+FOUND = Reading((FoundMention(Span(0, 10), "Ada Brandt"),), (), (), Extractor("scripted", "m"), Usage(model_calls=1))
 AT_ONCE = RetryPolicy(retries=2, first_delay_seconds=0, jitter=0)
 
 
@@ -49,34 +46,24 @@ class ScriptedModel:
 
     errors: list[Exception] = field(default_factory=list[Exception])
     asked: int = 0
-    mentions_by: Extractor = field(default_factory=lambda: Extractor("scripted", uuid4().hex))
-    entities_by: Extractor = Extractor("scripted", "m")
-    relations_by: Extractor = Extractor("scripted", "m")
+    extractor: Extractor = field(default_factory=lambda: Extractor("scripted", uuid4().hex))
 
-    async def find_mentions(self, text: str, ontology: Ontology) -> FoundMentions:
+    async def read(self, passage: str, ontology: Ontology) -> Reading:
         self.asked += 1
         if self.errors:
             raise self.errors.pop(0)
         return FOUND
 
-    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
-        raise AssertionError("not asked in these tests")
-
-    async def find_relations(
-        self, text: str, mentions: tuple[FoundMention, ...], entities: tuple[FoundEntity, ...], ontology: Ontology
-    ) -> FoundRelations:
-        raise AssertionError("not asked in these tests")
-
 
 @dataclass
 class Bench:
-    """Runs the mentions stage of the sample durably, each time as a flow run of its own."""
+    """Runs the read stage of the sample durably, each time as a flow run of its own."""
 
     storage: ResultStorage
     organization_id: OrganizationId
     execution_id: ExecutionId
 
-    async def ask(self, model: ScriptedModel) -> tuple[FoundMentions, bool]:
+    async def ask(self, model: ScriptedModel) -> tuple[Reading, bool]:
         ledger = Ledger(self.storage.database, self.organization_id)
 
         @flow(name="bench", persist_result=False)
@@ -84,7 +71,7 @@ class Bench:
             async with ActivityRecorder(ledger, self.execution_id) as recorder:
                 stages = Stages(model, None)  # type: ignore[arg-type]
                 made = durable(stages, self.organization_id, self.storage, recorder, AT_ONCE)
-                return await made.mentions(CHUNK, sample_ontology())
+                return await made.read(CHUNK, sample_ontology())
 
         answer = await bench()
         return answer.value, answer.cached

@@ -7,22 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
 
-from knowledge.domain import (
-    Extractor,
-    FoundEntities,
-    FoundEntity,
-    FoundMention,
-    FoundMentions,
-    FoundRelations,
-    Usage,
-)
+from knowledge.domain import Extractor, Reading, Usage
 from knowledge.models.embedded.lexicon import lexicon_digest
 from knowledge.models.embedded.loading import version_of
 from knowledge.models.embedded.passages import Passage, PassageCache, Reader
 from knowledge.ontology import Ontology
 
 # Raise it with every change of the rules that can change an answer: stored answers are kept by it.
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 _MAX_ONTOLOGIES = 8
 _ASKED = Usage(model_calls=1)
 T = TypeVar("T")
@@ -33,7 +25,7 @@ class EmbeddedExtractionModel:
 
     The work is done in one thread of its own. The model loads with the first question.
 
-    Raises (from the methods and `*_by`):
+    Raises (from all its methods):
         ConfigurationError: the packages of the `embedded` extra are not installed.
     """
 
@@ -48,47 +40,24 @@ class EmbeddedExtractionModel:
         return Extractor("embedded", model, settings=f"lexicon {lexicon_digest()[:16]}")
 
     @property
-    def mentions_by(self) -> Extractor:
-        """Who answers `find_mentions`."""
+    def extractor(self) -> Extractor:
+        """Who answers."""
         return self._extractor
 
-    @property
-    def entities_by(self) -> Extractor:
-        """Who answers `find_entities`."""
-        return self._extractor
+    async def read(self, passage: str, ontology: Ontology) -> Reading:
+        """What the passage names, in order, and the facts that it states; evidence is whole sentences.
 
-    @property
-    def relations_by(self) -> Extractor:
-        """Who answers `find_relations`."""
-        return self._extractor
+        Mentions do not overlap. Things without any class are among the entities only if related to others.
+        """
+        if not passage.strip():
+            return Reading((), (), (), self._extractor)
+        return await self._run(lambda: self._read(self._passage(passage), self._reader(ontology)))
 
-    async def find_mentions(self, text: str, ontology: Ontology) -> FoundMentions:
-        """The places in `text` that name things, in order of appearance, without overlap."""
-        if not text.strip():
-            return FoundMentions((), self._extractor)
-        found = await self._run(lambda: self._passage(text).mentions(self._reader(ontology)))
-        return FoundMentions(found, self._extractor, _ASKED)
-
-    async def find_entities(self, text: str, mentions: tuple[FoundMention, ...], ontology: Ontology) -> FoundEntities:
-        """The things that `mentions` name, in order of first mention; without any class only if related."""
-        if not mentions:
-            return FoundEntities((), self._extractor)
-        found = await self._run(lambda: self._passage(text).entities(mentions, self._reader(ontology)))
-        return FoundEntities(found, self._extractor, _ASKED)
-
-    async def find_relations(
-        self,
-        text: str,
-        mentions: tuple[FoundMention, ...],
-        entities: tuple[FoundEntity, ...],
-        ontology: Ontology,
-    ) -> FoundRelations:
-        """The facts stated in `text`, sorted by subject, predicate and object; evidence is whole sentences."""
-        if not entities:
-            return FoundRelations((), self._extractor)
-        reader = self._reader
-        found = await self._run(lambda: self._passage(text).relations(mentions, entities, reader(ontology)))
-        return FoundRelations(found, self._extractor, _ASKED)
+    def _read(self, passage: Passage, reader: Reader) -> Reading:
+        mentions = passage.mentions(reader)
+        entities = passage.entities(mentions, reader) if mentions else ()
+        relations = passage.relations(mentions, entities, reader) if entities else ()
+        return Reading(mentions, entities, relations, self._extractor, _ASKED)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -11,7 +11,10 @@ _HE = frozenset({"he", "him", "his", "himself"})
 _SHE = frozenset({"she", "her", "hers", "herself"})
 _IT = frozenset({"it", "its", "itself"})
 _RELATIVE = frozenset({"who", "whom", "whose", "which", "that"})
-_REACH_IN_SENTENCES = 3
+_REACH_OF_PRONOUNS = 3
+# "The film" may well be another one than that of the sentence before last.
+_REACH_OF_PHRASES = 1
+_SUBJECT_CERTAINTY = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,15 @@ class References:
         )
         if not definite or narrowed or taxonomy().find(token.lemma) is None:
             return None
-        return self._latest(token, lambda p: p.is_a(token.lemma) == 1.0, "")
+        found = self._latest(token, lambda p: p.is_a(token.lemma) == 1.0, "", reach=_REACH_OF_PHRASES)
+        return found if found is not None and found.certainty >= _SUBJECT_CERTAINTY else None
 
-    def _latest(self, token: Token, suits: Callable[[Profile], bool], pronoun: str) -> Reference | None:
+    def _latest(
+        self, token: Token, suits: Callable[[Profile], bool], pronoun: str, reach: int = _REACH_OF_PRONOUNS
+    ) -> Reference | None:
         """The subject of this or the latest sentence that suits, else the latest of all that does."""
-        reach = [p for p in reversed(self._history) if token.sentence - p.sentence <= _REACH_IN_SENTENCES]
-        suited = [p for p in reach if suits(self._profiles[p.entity])]
+        near = [p for p in reversed(self._history) if token.sentence - p.sentence <= reach]
+        suited = [p for p in near if suits(self._profiles[p.entity])]
         if not suited:
             return None
         certain = [p for p in suited if pronoun and self._profiles[p.entity].pronoun == pronoun]
@@ -183,5 +189,5 @@ class References:
         if certain and certain[0].sentence >= best.sentence and not best.is_subject:
             best = certain[0]
         rivals = {p.entity for p in suited if p.sentence == best.sentence and p.is_subject}
-        base = 0.85 if best.is_subject else 0.7
+        base = _SUBJECT_CERTAINTY if best.is_subject else 0.7
         return Reference(best.entity, base - 0.15 if len(rivals) > 1 else base)

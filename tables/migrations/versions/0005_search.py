@@ -12,7 +12,7 @@ from tables.base import ACTOR
 from tables.row_security import protect_statements
 
 revision = "0005"
-down_revision: str | None = "0003"
+down_revision: str | None = "0004"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -31,7 +31,7 @@ def _settings(endpoint: ScriptedEndpoint) -> EndpointSettings:
 async def _ask(endpoint: ScriptedEndpoint, journal: AnswerJournal) -> int:
     """Mentions and a vector, through the journal; how many mentions there are."""
     model = ChatExtractionModel(ChatClient(_settings(endpoint), boundary(), journal))
-    found = await model.find_mentions(TEXT, sample_ontology())
+    found = await model.read(TEXT, sample_ontology())
     await OpenAIEmbeddingModel(_settings(endpoint), boundary(), journal).embed(["Oslo"])
     return len(found.mentions)
 

@@ -104,3 +104,16 @@ def test_a_short_text_is_one_chunk() -> None:
     """No borders where none are needed."""
     (chunk,) = chunk_document(_document("  One sentence. Another one.\n"), 2000)
     assert (chunk.span, chunk.text) == (Span(2, 28), "One sentence. Another one.")
+
+
+def test_a_lead_is_the_whole_sentences_before_a_chunk() -> None:
+    """What is read with a chunk stands directly before it, so that offsets run on through both."""
+    text = "\n\n".join(_paragraphs(9, 30))
+    chunks = chunk_document(_document(text), 600, 300)
+    assert chunks[0].lead == ""
+    for chunk in chunks[1:]:
+        assert 0 < len(chunk.lead) <= 300
+        assert text[chunk.passage_start :].startswith(chunk.passage)
+        assert any(sentence.start == chunk.passage_start for sentence in sentence_spans(text))
+    assert [c.span for c in chunks] == [c.span for c in chunk_document(_document(text), 600)]
+    assert all(not c.lead for c in chunk_document(_document(text), 600))

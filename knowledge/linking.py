@@ -1,0 +1,141 @@
+"""Whether entities of two documents are one thing. Rules decide, and say why; nothing is merged, only linked.
+
+A link can be undone without a trace in either document's graph, because it is all that a merge consists of.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rapidfuzz import fuzz
+
+from knowledge.domain import Entity
+from knowledge.ids import EntityId, LinkId
+from knowledge.stages.names import folded_name, initials_of, is_acronym, is_proper
+
+ACCEPTED_FROM = 0.7
+"""Links that score as much are taken for true; those from `PROPOSED_FROM` on wait for somebody to accept them."""
+PROPOSED_FROM = 0.5
+_SAME_LABEL, _SAME_ALIAS, _ACRONYM, _ALIKE = 0.75, 0.65, 0.6, 0.6
+_SEVERAL_WORDS, _SHARED_FACT, _MOST_SHARED = 0.1, 0.1, 0.2
+_NAMESAKES, _CONTRADICTION = -0.3, -0.4
+_LEAST_LIKENESS = 92.0
+_LEAST_LIKE_CHARACTERS = 8
+
+
+class LinkStatus(StrEnum):
+    """What holds of a link; one that was undone stays so, however often the documents are read again."""
+
+    ACCEPTED = "accepted"
+    PROPOSED = "proposed"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class EntityLink:
+    """That two entities are one thing (`owl:sameAs`): how sure that is (0 to 1), and what speaks for and against it."""
+
+    id: LinkId
+    entity_id: EntityId
+    other_id: EntityId
+    score: float
+    reasons: tuple[str, ...]
+    status: LinkStatus
+
+    @classmethod
+    def between(cls, one: EntityId, other: EntityId, score: float, reasons: tuple[str, ...]) -> "EntityLink":
+        """The link, the same whichever of the two comes first."""
+        first, second = sorted((one, other))
+        status = LinkStatus.ACCEPTED if score >= ACCEPTED_FROM else LinkStatus.PROPOSED
+        return cls(LinkId.derive(first, second), first, second, round(score, 4), reasons, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An entity and what its document says of it.
+
+    `facts` are (predicate, folded name or lexical form of the other end); `dates` those that lead to a date;
+    `has_namesakes` whether its document has several things of that name.
+    """
+
+    entity: Entity
+    facts: frozenset[tuple[str, str]] = frozenset()
+    dates: frozenset[tuple[str, str]] = frozenset()
+    has_namesakes: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All proper names, folded."""
+        return frozenset(map(folded_name, _proper_names(self.entity)))
+
+
+def keys_of(entity: Entity) -> frozenset[str]:
+    """The keys under which candidates for an entity are found: who shares none is not compared.
+
+    Each proper name folded (`name`), its words in order of the alphabet (`words`), and its initials or the acronym
+    that it is (`short`).
+    """
+    keys: set[str] = set()
+    for name in _proper_names(entity):
+        folded = folded_name(name)
+        keys |= {f"name {folded}", f"words {' '.join(sorted(folded.split()))}"}
+        keys |= {f"short {initials}" for initials in initials_of(folded) if len(initials) > 1}
+        if is_acronym(name):
+            keys.add(f"short {folded}")
+    return frozenset(keys)
+
+
+def judge(one: Described, other: Described) -> EntityLink | None:
+    """The link between two entities of different documents, if they may be one thing."""
+    mine, theirs = set(one.entity.classes), set(other.entity.classes)
+    if mine and theirs and not mine & theirs:
+        return None
+    score, reason = _by_name(one, other)
+    if not score:
+        return None
+    reasons = [reason]
+    for weight, why in _circumstances(one, other):
+        score += weight
+        reasons.append(why)
+    score = min(0.99, score)
+    return EntityLink.between(one.entity.id, other.entity.id, score, tuple(reasons)) if score >= PROPOSED_FROM else None
+
+
+def _by_name(one: Described, other: Described) -> tuple[float, str]:
+    mine, theirs = folded_name(one.entity.label), folded_name(other.entity.label)
+    if mine == theirs:
+        several = _SEVERAL_WORDS if " " in mine else 0.0
+        return _SAME_LABEL + several, f"both are called {one.entity.label}"
+    if shared := sorted(one.names & other.names, key=lambda name: (-len(name), name)):
+        several = _SEVERAL_WORDS if " " in shared[0] else 0.0
+        return _SAME_ALIAS + several, f"both are also called {shared[0]}"
+    for short, full in ((one, other), (other, one)):
+        if is_acronym(short.entity.label) and folded_name(short.entity.label) in initials_of(
+            folded_name(full.entity.label)
+        ):
+            return _ACRONYM, f"{short.entity.label} are the initials of {full.entity.label}"
+    likeness = fuzz.token_sort_ratio(mine, theirs)
+    if likeness >= _LEAST_LIKENESS and min(len(mine), len(theirs)) >= _LEAST_LIKE_CHARACTERS:
+        return _ALIKE, f"{one.entity.label} and {other.entity.label} are alike ({likeness:.0f} %)"
+    return 0.0, ""
+
+
+def _circumstances(one: Described, other: Described) -> Iterable[tuple[float, str]]:
+    shared = sorted(one.facts & other.facts)
+    if shared:
+        yield min(_MOST_SHARED, _SHARED_FACT * len(shared)), f"of both it is said: {', '.join(map(' '.join, shared))}"
+    if (one.has_namesakes or other.has_namesakes) and not shared:
+        yield _NAMESAKES, "a document has several things of that name"
+    theirs = dict(sorted(other.dates))
+    for predicate, value in sorted(one.dates):
+        if predicate in theirs and not _agree(value, theirs[predicate]):
+            yield _CONTRADICTION, f"their dates differ: {predicate} {value} and {theirs[predicate]}"
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two dates can be one, said with different precision."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _proper_names(entity: Entity) -> list[str]:
+    return [name for name in (entity.label, *entity.aliases) if is_proper(name)]

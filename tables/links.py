@@ -1,0 +1,250 @@
+"""Links between entities of an organisation's documents, found as documents come in."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Index, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from knowledge.domain import Entity
+from knowledge.errors import NotFound
+from knowledge.ids import EntityId, EntityNameId, ExecutionId, ExtractionId, LinkId, OrganizationId
+from knowledge.linking import Described, EntityLink, LinkStatus, judge, keys_of
+from knowledge.stages.names import folded_name
+from tables.base import OrgTable, table_of, within_organization
+from tables.bulk import upsert
+from tables.graph import EntityRow, ExtractionRow
+from tables.session import Database
+
+# A name that so many entities share (a country's) tells nothing; the first ones will do.
+_MOST_CANDIDATES = 50
+_DATE_TYPES = ("date", "dateTime", "gYear", "gYearMonth")
+
+
+class EntityNameRow(OrgTable):
+    """A key under which an entity is looked for when another document's entities want to know whom they may be."""
+
+    __tablename__ = "entity_name"
+    __table_args__ = (
+        within_organization("entity_id", "entity", cascade=True),
+        Index(None, "organization_id", "key"),
+        Index(None, "organization_id", "entity_id"),
+    )
+
+    id: Mapped[EntityNameId] = mapped_column(primary_key=True)
+    entity_id: Mapped[EntityId]
+    key: Mapped[str]
+
+
+class EntityLinkRow(OrgTable):
+    """That two entities are one thing, why, and whether that holds. Goes with either of the two."""
+
+    __tablename__ = "entity_link"
+    __table_args__ = (
+        within_organization("entity_id", "entity", cascade=True),
+        within_organization("other_id", "entity", cascade=True),
+        Index(None, "organization_id", "entity_id"),
+        Index(None, "organization_id", "other_id"),
+    )
+
+    id: Mapped[LinkId] = mapped_column(primary_key=True)
+    entity_id: Mapped[EntityId]
+    other_id: Mapped[EntityId]
+    score: Mapped[float]
+    reasons: Mapped[tuple[str, ...]]
+    status: Mapped[LinkStatus]
+
+
+def link_entities(
+    database: Database, organization_id: OrganizationId, extraction_id: ExtractionId, execution_id: ExecutionId
+) -> int:
+    """Links a published extraction's entities to those of other documents; the number of links that are new or changed.
+
+    Each is compared with those that share a key with it, found by index. Links that somebody undid stay undone.
+
+    Raises:
+        NotFound: this organisation has no such extraction.
+        StoreUnavailable: the database did not answer; nothing has changed.
+    """
+    with database.org_session(organization_id) as session:
+        if session.get(ExtractionRow, (organization_id, extraction_id)) is None:
+            raise NotFound("extraction", extraction_id)
+        own = _own_ids(session, extraction_id)
+        _write_keys(session, organization_id, own, execution_id)
+        candidates = _candidates(session, extraction_id)
+        described = _described(session, {*own, *(other for _, other in candidates)})
+        judged = (judge(described[entity], described[other]) for entity, other in candidates)
+        links = {link.id: link for link in judged if link is not None}
+        return _write_links(session, organization_id, links.values(), execution_id)
+
+
+def _own_ids(session: Session, extraction_id: ExtractionId) -> list[EntityId]:
+    return list(session.scalars(select(EntityRow.id).where(EntityRow.extraction_id == extraction_id)))
+
+
+def _write_keys(
+    session: Session, organization_id: OrganizationId, entity_ids: Sequence[EntityId], execution_id: ExecutionId
+) -> None:
+    entities = _entities(session, entity_ids).values()
+    rows = [
+        {
+            "organization_id": organization_id,
+            "id": EntityNameId.derive(entity.id, key),
+            "entity_id": entity.id,
+            "key": key,
+            "source": str(execution_id),
+        }
+        for entity in entities
+        for key in sorted(keys_of(entity))
+    ]
+    table = table_of(EntityNameRow)
+    upsert(
+        session, table, rows, key=("organization_id", "id"), keep=("source",), unless=lambda new: table.c.key == new.key
+    )
+
+
+def _candidates(session: Session, extraction_id: ExtractionId) -> list[tuple[EntityId, EntityId]]:
+    """Pairs of the extraction's entities and others', of other documents, that share a key; sorted."""
+    query = text(
+        """
+        SELECT DISTINCT own.entity_id, other.entity_id
+        FROM knowledge.entity mine
+        JOIN knowledge.extraction here ON here.id = mine.extraction_id
+        JOIN knowledge.entity_name own ON own.entity_id = mine.id
+        CROSS JOIN LATERAL (
+            SELECT near.entity_id FROM knowledge.entity_name near
+            JOIN knowledge.entity theirs ON theirs.id = near.entity_id
+            JOIN knowledge.extraction there ON there.id = theirs.extraction_id
+            WHERE near.key = own.key AND there.document_id <> here.document_id AND there.deleted_at IS NULL
+            ORDER BY near.created_at, near.id LIMIT :most
+        ) other
+        WHERE mine.extraction_id = :extraction
+        ORDER BY 1, 2
+        """
+    )
+    rows = session.execute(query, {"extraction": str(extraction_id), "most": _MOST_CANDIDATES})
+    return [(EntityId(row[0]), EntityId(row[1])) for row in rows]
+
+
+def _entities(session: Session, ids: Iterable[EntityId]) -> dict[EntityId, Entity]:
+    table = table_of(EntityRow)
+    query = select(table.c.id, table.c.label, table.c.classes, table.c.aliases).where(
+        table.c.id == text("ANY(:ids)").bindparams(bindparam("ids", sorted(map(str, ids))))
+    )
+    return {row.id: Entity(row.id, row.label, row.classes, row.aliases) for row in session.execute(query)}
+
+
+def _described(session: Session, ids: set[EntityId]) -> dict[EntityId, Described]:
+    entities = _entities(session, ids)
+    facts: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
+    dates: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
+    for entity_id, predicate, name, value, datatype in _facts(session, ids):
+        said = (predicate, folded_name(name) if value is None else value)
+        facts[entity_id].add(said)
+        if datatype is not None and datatype.rpartition("#")[2] in _DATE_TYPES:
+            dates[entity_id].add(said)
+    namesakes = _namesakes(session, ids)
+    return {
+        id_: Described(entity, frozenset(facts[id_]), frozenset(dates[id_]), id_ in namesakes)
+        for id_, entity in entities.items()
+    }
+
+
+def _facts(session: Session, ids: set[EntityId]) -> Iterable[tuple[EntityId, str, str, str | None, str | None]]:
+    """Entity, predicate (inverse ones with a caret), name of the other end, lexical form and datatype of the value."""
+    query = text(
+        """
+        SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
+        FROM knowledge.relation r LEFT JOIN knowledge.entity o ON o.id = r.object_id
+        WHERE r.subject_id = ANY(:ids)
+        UNION ALL
+        SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
+        FROM knowledge.relation r JOIN knowledge.entity s ON s.id = r.subject_id
+        WHERE r.object_id = ANY(:ids)
+        """
+    )
+    for row in session.execute(query, {"ids": sorted(map(str, ids))}):
+        yield EntityId(row[0]), row[1], row[2] or "", row[3], row[4]
+
+
+def _namesakes(session: Session, ids: set[EntityId]) -> set[EntityId]:
+    """Those that share their document's graph with another entity that has one of their names."""
+    query = text(
+        """
+        SELECT DISTINCT mine.id FROM knowledge.entity mine
+        JOIN knowledge.entity_name own ON own.entity_id = mine.id AND own.key LIKE 'name %'
+        JOIN knowledge.entity_name near ON near.key = own.key AND near.entity_id <> mine.id
+        JOIN knowledge.entity theirs ON theirs.id = near.entity_id AND theirs.extraction_id = mine.extraction_id
+        WHERE mine.id = ANY(:ids)
+        """
+    )
+    return {EntityId(row[0]) for row in session.execute(query, {"ids": sorted(map(str, ids))})}
+
+
+def _write_links(
+    session: Session, organization_id: OrganizationId, links: Iterable[EntityLink], execution_id: ExecutionId
+) -> int:
+    table = table_of(EntityLinkRow)
+    changed = 0
+    for link in sorted(links, key=lambda link: link.id):
+        statement = insert(table).values(
+            organization_id=organization_id,
+            id=link.id,
+            entity_id=link.entity_id,
+            other_id=link.other_id,
+            score=link.score,
+            reasons=link.reasons,
+            status=link.status,
+            source=str(execution_id),
+        )
+        new = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=["organization_id", "id"],
+            set_={"score": new.score, "reasons": new.reasons, "status": new.status},
+            where=(table.c.status != LinkStatus.UNDONE)
+            & ((table.c.score != new.score) | (table.c.reasons != new.reasons)),
+        )
+        changed += len(session.execute(statement.returning(table.c.id)).all())
+    return changed
+
+
+def load_links(
+    database: Database, organization_id: OrganizationId, status: LinkStatus | None = None
+) -> tuple[EntityLink, ...]:
+    """The organisation's links, or those of one status, the surest first.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    row = EntityLinkRow
+    query = select(row.id, row.entity_id, row.other_id, row.score, row.reasons, row.status)
+    if status is not None:
+        query = query.where(row.status == status)
+    with database.org_session(organization_id) as session:
+        rows = session.execute(query.order_by(row.score.desc(), row.id)).all()
+    return tuple(EntityLink(*found) for found in rows)
+
+
+def entity_labels(database: Database, organization_id: OrganizationId, ids: Iterable[EntityId]) -> dict[EntityId, str]:
+    """The label of each entity that the organisation has.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    with database.org_session(organization_id) as session:
+        return {entity.id: entity.label for entity in _entities(session, ids).values()}
+
+
+def set_link_status(database: Database, organization_id: OrganizationId, link_id: LinkId, status: LinkStatus) -> None:
+    """Accepts a link or undoes it, for good: reading the documents again does not bring it back.
+
+    Raises:
+        NotFound: the organisation has no such link.
+        StoreUnavailable: the database did not answer.
+    """
+    row = EntityLinkRow
+    statement = update(row).where(row.organization_id == organization_id, row.id == link_id).values(status=status)
+    with database.org_session(organization_id) as session:
+        if not session.execute(statement.returning(row.id)).all():
+            raise NotFound("link", link_id)
