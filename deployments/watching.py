@@ -49,7 +49,7 @@ class Watched:
         return min(0.99, sum(p.completed for p in model_stages) / total) if total else 0.0
 
 
-_PER_CHUNK = ("read", "embeddings")
+_PER_CHUNK = ("mentions", "entities", "relations", "embeddings")
 
 
 async def watch(

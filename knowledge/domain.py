@@ -3,7 +3,7 @@
 Offsets are code points, half-open, and relative to the document's text unless a name says otherwise.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -197,13 +197,9 @@ class KnowledgeGraph:
 
 
 class Stage(StrEnum):
-    """The stages, in order. Mentions, entities and relations were asked for one by one before `read` found all three.
-
-    Their names stay, because executions of that time are on record.
-    """
+    """The stages, in order."""
 
     CHUNK = "chunk"
-    READ = "read"
     MENTIONS = "mentions"
     ENTITIES = "entities"
     RELATIONS = "relations"
@@ -320,70 +316,3 @@ class ExtractionProgress:
     def fraction(self) -> float:
         """Between 0 and 1; a stage without items is done."""
         return 1.0 if self.total == 0 else min(1.0, self.completed / self.total)
-
-
-# What the stages hand each other for one chunk. Spans here are relative to the chunk's passage, so that an
-# answer serves wherever the same text occurs again.
-
-
-@dataclass(frozen=True, slots=True)
-class FoundMention:
-    """A named place in a passage; `class_iri` is a first guess at its class, if the extractor has one."""
-
-    span: Span
-    text: str
-    class_iri: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEntity:
-    """A thing in a passage: its fullest name there, its classes (IRIs), and the indexes of its mentions.
-
-    Two entities may share a mention: `The Three Musketeers` can be said of three films at once.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    mentions: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRelation:
-    """A fact in a passage between entities given by index, or from an entity to a literal."""
-
-    subject: int
-    predicate: str
-    object: int | None
-    literal: Literal | None
-    confidence: float
-    evidence: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A part of a model's answer that was left out, and why: nothing vanishes silently."""
-
-    reason: str
-    item: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """All that an extractor found in a passage: mentions in order of appearance, the things they name, the facts."""
-
-    mentions: tuple[FoundMention, ...]
-    entities: tuple[FoundEntity, ...]
-    relations: tuple[FoundRelation, ...]
-    extractor: Extractor
-    usage: Usage = field(default_factory=Usage)
-    rejections: tuple[Rejection, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEmbeddings:
-    """The embeddings stage's answer for a chunk: `n_texts × dim`, L2-normalised, in the order of `texts`."""
-
-    texts: tuple[str, ...]
-    vectors: tuple[tuple[float, ...], ...]
-    model: str
-    usage: Usage = field(default_factory=Usage)

@@ -15,11 +15,11 @@ from knowledge.domain import (
     ExecutionStatistics,
     ExtractionProgress,
     KnowledgeGraph,
-    Rejection,
     Stage,
     Usage,
 )
 from knowledge.errors import KnowledgeError
+from knowledge.findings import Rejection
 from knowledge.ids import ExtractionId, OntologyId, OrganizationId
 from knowledge.ontology import Ontology
 from knowledge.ports import ProgressObserver
@@ -33,7 +33,10 @@ Outcome = TypeVar("Outcome")
 Value = TypeVar("Value")
 
 DEFAULT_CONCURRENCY = 8
-MODEL_STAGES = (Stage.READ, Stage.EMBEDDINGS)
+CHUNK_STAGES = (Stage.MENTIONS, Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS)
+"""The stages of each chunk, in order."""
+MODEL_STAGES = (Stage.MENTIONS, Stage.EMBEDDINGS)
+"""Those of them that ask a model."""
 
 
 class ExtractionOptions(BaseModel):
@@ -116,7 +119,7 @@ class ExtractionPipeline:
     async def run(
         self, document: Document, ontology: Ontology, options: ExtractionOptions | None = None
     ) -> ExtractionResult:
-        """The document's graph: chunk, then read and embed each chunk, then the whole.
+        """The document's graph: chunk, then mentions, entities, relations and embeddings of each chunk, then the whole.
 
         A stage that fails for one chunk only is recorded in `failures`, and the rest goes on.
 
@@ -148,21 +151,29 @@ class ExtractionPipeline:
 
     async def _read_chunk(self, chunk: Chunk, ontology: Ontology, total: int, run: _Run) -> ChunkFindings:
         findings = ChunkFindings(chunk)
-        reached = Stage.READ
+        reached = Stage.MENTIONS
         stages = self._stages
         try:
-            reading = self._account(run, await stages.read(chunk, ontology))
-            findings = replace(findings, reading=reading)
+            mentions = self._account(run, await stages.mentions(chunk, ontology))
+            findings = replace(findings, mentions=mentions)
+            self._advance(run, reached, total)
+            reached = Stage.ENTITIES
+            entities = self._account(run, await stages.entities(chunk, mentions, ontology))
+            findings = replace(findings, entities=entities)
+            self._advance(run, reached, total)
+            reached = Stage.RELATIONS
+            relations = self._account(run, await stages.relations(chunk, mentions, entities, ontology))
+            findings = replace(findings, relations=relations)
             self._advance(run, reached, total)
             reached = Stage.EMBEDDINGS
-            embeddings = await stages.embeddings(chunk, reading.entities, ontology)
+            embeddings = await stages.embeddings(chunk, entities, ontology)
             findings = replace(findings, embeddings=self._account(run, embeddings))
             self._advance(run, reached, total)
         except KnowledgeError as error:
             if not error.fails_item_only:
                 raise
             run.failures.append(ItemFailure(reached, chunk.index, error.message))
-            for skipped in MODEL_STAGES[MODEL_STAGES.index(reached) :]:
+            for skipped in CHUNK_STAGES[CHUNK_STAGES.index(reached) :]:
                 self._advance(run, skipped, total)
         return findings
 

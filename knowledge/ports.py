@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowledge.domain import ExtractionProgress, Extractor, Reading, Usage
+from knowledge.domain import ExtractionProgress, Extractor, Usage
+from knowledge.findings import FoundMentions
 from knowledge.ontology import Ontology
 
 
@@ -16,10 +17,10 @@ class ExtractionModel(Protocol):
         """Who answers."""
         ...
 
-    async def read(self, passage: str, ontology: Ontology) -> Reading:
-        """The mentions in the passage, the things they name and the facts stated, with spans relative to it.
+    async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
+        """The mentions in the passage, and what is said there about the things that they name, in one go.
 
-        Mentions are in order of appearance and may overlap. Every relation has evidence spans.
+        Mentions are in order of appearance and may overlap; every thing that one names is listed.
 
         Raises:
             ModelError: one of its leaves, and no others on purpose.

@@ -9,10 +9,9 @@ from typing import Annotated, Any, TypeVar, cast
 from json_repair import repair_json
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from knowledge.domain import Rejection
+from knowledge.findings import THING, ListedMention, ListedThing, Rejection, Statement
 from knowledge.ontology import Ontology
 
-THING = "Thing"
 # NUL, which no text has, written as an escape whose backslash is not itself escaped.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 # Endpoints bound the number of values that a schema may enumerate; past it, names are checked after the answer.
@@ -101,6 +100,22 @@ class PassageAnswer:
     relations: tuple[RelationAnswer, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     problem: str = ""
+
+    @property
+    def things(self) -> tuple[ListedThing, ...]:
+        """The entities, in the domain's terms."""
+        return tuple(
+            ListedThing(item.id, item.name, item.types, tuple(ListedMention(m.text, m.start) for m in item.mentions))
+            for item in self.entities
+        )
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The relations, in the domain's terms."""
+        return tuple(
+            Statement(r.subject_id, r.predicate, r.object_id, r.object_literal, r.evidence, r.confidence)
+            for r in self.relations
+        )
 
 
 def passage_schema(ontology: Ontology) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """The extraction port over a chat model: a versioned prompt, an answer that is checked, one second chance."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from openai.types.chat import ChatCompletionMessageParam
 
-from knowledge.domain import Extractor, Reading, Rejection, Usage
+from knowledge.domain import Extractor, Usage
 from knowledge.errors import ModelAnswerInvalid
+from knowledge.findings import FoundMentions, Rejection
 from knowledge.models.answers import PassageAnswer, parse_answer, passage_schema
 from knowledge.models.openai import ChatClient
-from knowledge.models.readings import Findings, read_answer
 from knowledge.ontology import Ontology, OntologyProperty
 from knowledge.prompts import load_prompt
+from knowledge.stages.entities import find_entities
+from knowledge.stages.mentions import find_mentions
+from knowledge.stages.relations import find_relations
 
 PROMPT = "passage.v1"
-# Raise it when what is made of an answer changes.
+# Raise it when answers are read in another way.
 READING_VERSION = "1"
 _LONGEST_ECHO = 4000
 
@@ -28,8 +34,8 @@ class ChatExtractionModel:
         settings = f"temperature={self._client.temperature} reading={READING_VERSION}"
         return Extractor("chat", self._client.model, load_prompt(PROMPT).reference, settings)
 
-    async def read(self, passage: str, ontology: Ontology) -> Reading:
-        """What the model finds in the passage, each item at its place; the rest is rejected with the reason.
+    async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
+        """All that the model says about the passage, its mentions each at its place; the rest is rejected.
 
         Raises:
             ModelAnswerInvalid: neither of two answers could be used at all.
@@ -48,26 +54,43 @@ class ChatExtractionModel:
         schema = passage_schema(ontology)
         first = await self._client.ask(messages, "passage", schema)
         answer = parse_answer(first.text, complete=first.complete)
-        usage, attempts = first.usage, [(answer, read_answer(passage, answer, ontology))]
-        if answer.problem:
-            again = await self._client.ask([*messages, *_second_chance(first.text, answer)], "passage", schema)
-            answer = parse_answer(again.text, complete=again.complete)
-            usage += again.usage
-            attempts.append((answer, read_answer(passage, answer, ontology)))
-        found = _better(attempts, usage)
-        return Reading(found.mentions, found.entities, found.relations, self.extractor, usage, found.rejections)
+        found = self._found(passage, answer, ontology, first.usage)
+        if not answer.problem:
+            return found
+        again = await self._client.ask([*messages, *_second_chance(first.text, answer)], "passage", schema)
+        second = parse_answer(again.text, complete=again.complete)
+        usage = first.usage + again.usage
+        attempts = ((answer, found), (second, self._found(passage, second, ontology, usage)))
+        return replace(_better(passage, attempts, ontology, usage), usage=usage)
+
+    def _found(self, passage: str, answer: PassageAnswer, ontology: Ontology, usage: Usage) -> FoundMentions:
+        placed = find_mentions(passage, answer.things, ontology)
+        rejections = (*answer.rejections, *placed.rejections)
+        return FoundMentions(placed.mentions, placed.things, answer.statements, self.extractor, usage, rejections)
 
 
-def _better(attempts: list[tuple[PassageAnswer, Findings]], usage: Usage) -> Findings:
-    """The findings of the answer that says more, and of the whole one if both say as much."""
-    answer, found = max(attempts, key=lambda a: (len(a[1].relations) + len(a[1].entities), not a[0].problem))
+def _better(
+    passage: str, attempts: Iterable[tuple[PassageAnswer, FoundMentions]], ontology: Ontology, usage: Usage
+) -> FoundMentions:
+    """What was found in the answer that says more, and in the whole one if both say as much.
+
+    What an answer says is what the stages after this one make of it: entities and relations.
+    """
+
+    def weight(attempt: tuple[PassageAnswer, FoundMentions]) -> tuple[int, bool]:
+        answer, found = attempt
+        entities = find_entities(passage, found, ontology).entities
+        return len(entities) + len(find_relations(passage, found, entities, ontology).relations), not answer.problem
+
+    answer, found = max(attempts, key=weight)
     if not answer.problem:
         return found
-    if not found.entities:
+    if not found.mentions:
         raise ModelAnswerInvalid(
             "chat endpoint", f"the answer is not usable, asked twice: {answer.problem}", usage=usage
         )
-    return found.noting(Rejection("asked twice, the answer is not whole", answer.problem))
+    incomplete = Rejection("asked twice, the answer is not whole", answer.problem)
+    return replace(found, rejections=(*found.rejections, incomplete))
 
 
 def _second_chance(text: str, answer: PassageAnswer) -> tuple[ChatCompletionMessageParam, ...]:

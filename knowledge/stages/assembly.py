@@ -4,16 +4,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from knowledge.domain import (
-    Chunk,
-    Extractor,
-    FoundEmbeddings,
-    Literal,
-    Reading,
-    Span,
-)
+from knowledge.domain import Chunk, Extractor, Literal, Span
+from knowledge.findings import FoundEmbeddings, FoundEntities, FoundMentions, FoundRelations
 
-STAGE_VERSION = "2"
+STAGE_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +15,9 @@ class ChunkFindings:
     """What the stages answered for a chunk; a stage that failed for it, and those after it, have none."""
 
     chunk: Chunk
-    reading: Reading | None = None
+    mentions: FoundMentions | None = None
+    entities: FoundEntities | None = None
+    relations: FoundRelations | None = None
     embeddings: FoundEmbeddings | None = None
 
 
@@ -92,11 +88,11 @@ def assemble(findings: Sequence[ChunkFindings]) -> Assembly:
     nodes: list[Node] = []
     facts: list[Fact] = []
     for found in findings:
-        if found.reading is not None:
-            place = _Place(found.chunk, found.reading.extractor, chunks, starts)
+        if found.mentions is not None:
+            place = _Place(found.chunk, found.mentions.extractor, chunks, starts)
             first = len(nodes)
-            nodes.extend(_nodes(found.reading, found.embeddings, place))
-            facts.extend(_facts(found.reading, first, place))
+            nodes.extend(_nodes(found, found.mentions, place))
+            facts.extend(_facts(found, first, place))
     return Assembly(tuple(nodes), tuple(facts))
 
 
@@ -114,10 +110,11 @@ class _Place:
         return placed, self.chunks[max(0, bisect_right(self.starts, placed.start) - 1)], self.extractor
 
 
-def _nodes(reading: Reading, vectors: FoundEmbeddings | None, place: _Place) -> list[Node]:
+def _nodes(found: ChunkFindings, mentioned: FoundMentions, place: _Place) -> list[Node]:
     nodes: list[Node] = []
-    for n, entity in enumerate(reading.entities):
-        mentions = (reading.mentions[index] for index in entity.mentions)
+    vectors = found.embeddings
+    for n, entity in enumerate(found.entities.entities if found.entities else ()):
+        mentions = (mentioned.mentions[index] for index in entity.mentions)
         placed = tuple(_node_mention(m.span, m.text, place) for m in mentions)
         vector = (vectors.vectors[n], vectors.texts[n], vectors.model) if vectors else (None, "", "")
         nodes.append(Node(entity.name, entity.classes, placed, place.chunk.index, *vector))
@@ -129,7 +126,7 @@ def _node_mention(span: Span, text: str, place: _Place) -> NodeMention:
     return NodeMention(placed, text, chunk, extractor)
 
 
-def _facts(reading: Reading, first: int, place: _Place) -> list[Fact]:
+def _facts(found: ChunkFindings, first: int, place: _Place) -> list[Fact]:
     return [
         Fact(
             first + relation.subject,
@@ -139,5 +136,5 @@ def _facts(reading: Reading, first: int, place: _Place) -> list[Fact]:
             relation.confidence,
             tuple(FactEvidence(*place.of(span)) for span in relation.evidence),
         )
-        for relation in reading.relations
+        for relation in (found.relations.relations if found.relations else ())
     ]

@@ -9,21 +9,18 @@ from knowledge.domain import (
     Chunk,
     Document,
     Extractor,
-    FoundEmbeddings,
-    FoundEntity,
     KnowledgeGraph,
-    Reading,
     Stage,
 )
+from knowledge.findings import FoundEmbeddings, FoundEntities, FoundEntity, FoundMentions, FoundRelations
 from knowledge.ids import ExtractionId, OntologyId, digest_of
 from knowledge.ontology import Ontology
 from knowledge.ports import EmbeddingModel, ExtractionModel
-from knowledge.stages import assembly, chunking, resolution
+from knowledge.stages import assembly, chunking, entities, mentions, relations, resolution
 from knowledge.stages.assembly import Assembly, ChunkFindings
 from knowledge.stages.calls import StageAnswer, StageCall, StageRunner, run_plainly
 
 Result = TypeVar("Result")
-READ_VERSION = "1"
 EMBEDDINGS_VERSION = "1"
 
 
@@ -44,7 +41,9 @@ class Stages:
         """Changes whenever the same document and ontology could give another graph: versions and models."""
         return (
             f"chunk:{chunking.STAGE_VERSION}",
-            f"read:{READ_VERSION}:{self.extraction_model.extractor.digest}",
+            f"mentions:{mentions.STAGE_VERSION}:{self.extraction_model.extractor.digest}",
+            f"entities:{entities.STAGE_VERSION}",
+            f"relations:{relations.STAGE_VERSION}",
             f"embeddings:{EMBEDDINGS_VERSION}:{self.embedding_model.model}",
             f"assemble:{assembly.STAGE_VERSION}",
             f"resolve:{resolution.STAGE_VERSION}",
@@ -56,26 +55,45 @@ class Stages:
         """The document's chunks (see `chunking.chunk_document`)."""
         return await self._unkept(
             Stage.CHUNK,
+            None,
             lambda: chunking.chunk_document(document, max_characters, lead_characters),
             tuple[Chunk, ...],
         )
 
-    async def read(self, chunk: Chunk, ontology: Ontology) -> StageAnswer[Reading]:
-        """What the chunk's passage names and states, relative to the passage."""
+    async def mentions(self, chunk: Chunk, ontology: Ontology) -> StageAnswer[FoundMentions]:
+        """What the chunk's passage names, and what the model says about it in the same answer.
+
+        The one question to the extraction model; entities and relations are made from its answer.
+        """
         model = self.extraction_model
         return await self._asked(
-            Stage.READ,
+            Stage.MENTIONS,
             chunk,
-            (READ_VERSION, model.extractor.digest, ontology.digest, chunk.passage),
-            Reading,
+            (mentions.STAGE_VERSION, model.extractor.digest, ontology.digest, chunk.passage),
+            FoundMentions,
             lambda: model.read(chunk.passage, ontology),
         )
 
-    async def embeddings(
-        self, chunk: Chunk, entities: tuple[FoundEntity, ...], ontology: Ontology
-    ) -> StageAnswer[FoundEmbeddings]:
+    async def entities(self, chunk: Chunk, found: FoundMentions, ontology: Ontology) -> StageAnswer[FoundEntities]:
+        """The things that the mentions name (see `entities.find_entities`)."""
+        return await self._unkept(
+            Stage.ENTITIES, chunk, lambda: entities.find_entities(chunk.passage, found, ontology), FoundEntities
+        )
+
+    async def relations(
+        self, chunk: Chunk, found: FoundMentions, named: FoundEntities, ontology: Ontology
+    ) -> StageAnswer[FoundRelations]:
+        """The facts about those things, with their evidence (see `relations.find_relations`)."""
+        return await self._unkept(
+            Stage.RELATIONS,
+            chunk,
+            lambda: relations.find_relations(chunk.passage, found, named.entities, ontology),
+            FoundRelations,
+        )
+
+    async def embeddings(self, chunk: Chunk, named: FoundEntities, ontology: Ontology) -> StageAnswer[FoundEmbeddings]:
         """One vector for each entity of the chunk, made from its name and class."""
-        texts = tuple(_embedding_text(entity, ontology) for entity in entities)
+        texts = tuple(_embedding_text(entity, ontology) for entity in named.entities)
         model = self.embedding_model.model
         return await self._asked(
             Stage.EMBEDDINGS,
@@ -87,7 +105,7 @@ class Stages:
 
     async def assemble(self, findings: Sequence[ChunkFindings]) -> StageAnswer[Assembly]:
         """All findings in document offsets (see `assembly.assemble`)."""
-        return await self._unkept(Stage.ASSEMBLE, lambda: assembly.assemble(findings), Assembly)
+        return await self._unkept(Stage.ASSEMBLE, None, lambda: assembly.assemble(findings), Assembly)
 
     async def resolve(
         self,
@@ -100,6 +118,7 @@ class Stages:
         """The document's graph (see `resolution.resolve`)."""
         return await self._unkept(
             Stage.RESOLVE,
+            None,
             lambda: resolution.resolve(found, document, ontology, ontology_id, extraction_id),
             KnowledgeGraph,
         )
@@ -117,19 +136,24 @@ class Stages:
         run: Callable[[], Awaitable[Result]],
     ) -> StageAnswer[Result]:
         key = (stage.value, digest_of(*identity))
-        return await self.runner(
-            StageCall(stage, f"{chunk.index:05d}", f"{stage} {chunk.index + 1}", key, result_type, run)
-        )
+        return await self.runner(StageCall(stage, *_item(stage, chunk), key, result_type, run))
 
-    async def _unkept(self, stage: Stage, run: Callable[[], Result], result_type: type[Result]) -> StageAnswer[Result]:
-        """Pure and quick: computed in a thread, and anew each time."""
+    async def _unkept(
+        self, stage: Stage, chunk: Chunk | None, run: Callable[[], Result], result_type: type[Result]
+    ) -> StageAnswer[Result]:
+        """Pure and quick: computed in a thread, and anew each time; for a chunk, or for the whole document."""
         return await self.runner(
-            StageCall(stage, "document", stage.value, (), result_type, lambda: asyncio.to_thread(run))
+            StageCall(stage, *_item(stage, chunk), (), result_type, lambda: asyncio.to_thread(run))
         )
 
     def extractors(self) -> tuple[Extractor, ...]:
         """Who answers."""
         return (self.extraction_model.extractor,)
+
+
+def _item(stage: Stage, chunk: Chunk | None) -> tuple[str, str]:
+    """What a stage works on, and what people call that."""
+    return (f"{chunk.index:05d}", f"{stage} {chunk.index + 1}") if chunk else ("document", stage.value)
 
 
 def _embedding_text(entity: FoundEntity, ontology: Ontology) -> str:

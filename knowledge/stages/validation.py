@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from knowledge.domain import Entity, KnowledgeGraph, Rejection, Relation
+from knowledge.domain import Entity, KnowledgeGraph, Relation
+from knowledge.findings import Rejection
 from knowledge.ids import EntityId
 from knowledge.literals import fits
 from knowledge.ontology import Ontology, PropertyKind

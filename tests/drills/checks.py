@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import NotFound
-from knowledge.pipeline import MODEL_STAGES
+from knowledge.pipeline import CHUNK_STAGES, MODEL_STAGES
 from tables.graph_store import load_graph
 from tests.drills.submission import Run
 
@@ -88,7 +88,7 @@ def _wrong_activities(run: Run, connection: psycopg.Connection[Any]) -> Iterator
         for attempt in cursor.execute(_ACTIVITIES, (run.job.organization_id,)):
             attempts[(attempt.stage, attempt.item)].append(attempt)
     items = [f"{n:05d}" for n in range(run.reference.chunks)]
-    expected = {(stage.value, item) for stage in MODEL_STAGES for item in items}
+    expected = {(stage.value, item) for stage in CHUNK_STAGES for item in items}
     expected |= {(stage.value, "document") for stage in _WHOLE_DOCUMENT_STAGES}
     yield from (f"no activity {stage} {item}" for stage, item in sorted(expected - attempts.keys()))
     yield from (f"an activity {stage} {item} that should not be" for stage, item in sorted(attempts.keys() - expected))
@@ -104,7 +104,7 @@ def _wrong_attempts(stage: str, attempts: list[_Attempt]) -> Iterator[str]:
     if attempts[-1].status not in _ENDED_WELL:
         yield f"the last attempt is {attempts[-1].status}"
     asked = [a for a in attempts if a.status == ActivityStatus.COMPLETED and not a.cache_hit]
-    if len(asked) > 1 and stage in {kept.value for kept in MODEL_STAGES}:
+    if len(asked) > 1 and stage in {asking.value for asking in MODEL_STAGES}:
         yield f"{len(asked)} attempts were answered by a model"
     for earlier, later in pairwise(attempts):
         if earlier.ended_at is not None and later.started_at < earlier.ended_at - _TOLERANCE:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import psycopg
 
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, Stage
 from knowledge.errors import StoreUnavailable
 from tests.drills.submission import Run
 
@@ -19,6 +19,7 @@ _PUBLISHING = """
     SELECT 1 FROM pg_locks held JOIN pg_class locked ON locked.oid = held.relation
     WHERE locked.relname = 'entity' AND held.mode = 'RowExclusiveLock' AND held.granted LIMIT 1
 """
+_ON_RECORD = "SELECT count(*) FROM knowledge.workflow_activity WHERE organization_id = %s AND stage = %s"
 
 
 class Moment(StrEnum):
@@ -26,7 +27,9 @@ class Moment(StrEnum):
 
     START = "start"
     CHUNK = "chunk"
-    READ = "read"
+    MENTIONS = "mentions"
+    ENTITIES = "entities"
+    RELATIONS = "relations"
     EMBEDDINGS = "embeddings"
     ASSEMBLE = "assemble"
     PUBLISH = "publish"
@@ -38,8 +41,9 @@ def wait_for(moment: Moment, run: Run, rng: random.Random) -> str | None:
     """What was seen when the moment came, or None if the run ended or the time was over before it did.
 
     `start` is the flow process before it has opened its execution; `chunk` the execution opened and nothing asked;
-    a stage that asks models, a seeded number of its questions put; `assemble` all questions answered; `publish` the
-    graph's transaction under way; `summary` the execution closed and its flow run not yet.
+    `mentions` and `embeddings`, which ask models, a seeded number of their questions put; `entities` and `relations`,
+    which are made from the answers, a seeded number of their activities on record; `assemble` all questions answered;
+    `publish` the graph's transaction under way; `summary` the execution closed and its flow run not yet.
     """
     deadline = time.monotonic() + _REACHED_SECONDS
     seen = _WATCHES[moment](run, rng)
@@ -99,6 +103,24 @@ def _stage(kind: str) -> Callable[[Run, random.Random], Watch]:
     return watch
 
 
+def _made(stage: Stage) -> Callable[[Run, random.Random], Watch]:
+    def watch(run: Run, rng: random.Random) -> Watch:
+        wanted, delay = rng.randint(1, run.reference.chunks), rng.uniform(0.0, _RANDOM_DELAY_SECONDS)
+        connection = psycopg.connect(run.stack.database_url, autocommit=True)
+
+        def seen() -> str | None:
+            row = connection.execute(_ON_RECORD, (run.job.organization_id, stage.value)).fetchone()
+            if row is None or row[0] < wanted:
+                return None
+            connection.close()
+            time.sleep(delay)
+            return f"{delay:.2f} s after {stage} of {wanted} of {run.reference.chunks} chunks"
+
+        return seen
+
+    return watch
+
+
 def _assemble(run: Run, rng: random.Random) -> Watch:
     def seen() -> str | None:
         calls = run.own_calls
@@ -147,6 +169,8 @@ _WATCHES: dict[Moment, Callable[[Run, random.Random], Watch]] = {
     Moment.PUBLISH: _publish,
     Moment.SUMMARY: _summary,
     Moment.RANDOM: _random,
-    Moment.READ: _stage("passage"),
+    Moment.MENTIONS: _stage("passage"),
+    Moment.ENTITIES: _made(Stage.ENTITIES),
+    Moment.RELATIONS: _made(Stage.RELATIONS),
     Moment.EMBEDDINGS: _stage("embeddings"),
 }

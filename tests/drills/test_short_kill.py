@@ -15,7 +15,7 @@ _STORING_SECONDS = 0.25
 
 def test_a_killed_run_goes_on_by_itself_and_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     """The same execution and flow run, the same graph, every row in place, and no stored answer paid for again."""
-    plan = KillPlan(Victim.FLOW, Moment.READ, runs=1, seed=5, chunks=6, latency_seconds=0.3)
+    plan = KillPlan(Victim.FLOW, Moment.MENTIONS, runs=1, seed=5, chunks=6, latency_seconds=0.3)
     told: list[str] = []
     (row,) = run_kills(plan, tmp_path / "calls.jsonl", told.append)
     assert row.killed, told

@@ -109,11 +109,14 @@ def test_every_attempt_is_in_the_ledger_and_a_passing_failure_is_retried(stack: 
     (execution,) = stack.run(stack.write("brandt.txt", TEXT), organization="patient").executions
     assert execution["status"] == "completed"
     assert execution["stats"]["model_calls"] == 1
-    query = text("SELECT attempt, status, error FROM knowledge.workflow_activity WHERE stage = 'read' ORDER BY attempt")
+    query = text("SELECT stage, attempt, status, error FROM knowledge.workflow_activity ORDER BY started_at")
     with stack.database.org_session(OrganizationId("patient")) as session:
         rows = session.execute(query).all()
-    assert [(row.attempt, row.status) for row in rows] == [(1, "failed"), (2, "completed")]
-    assert "503" in rows[0].error
+    made = [(row.stage, row.attempt, row.status) for row in rows]
+    assert made[1:3] == [("mentions", 1, "failed"), ("mentions", 2, "completed")]
+    assert "503" in rows[1].error
+    others = [stage.value for stage in Stage if stage is not Stage.MENTIONS]
+    assert [made[0], *made[3:]] == [(stage, 1, "completed") for stage in others]
 
 
 def test_an_answer_that_stays_invalid_fails_its_item_and_not_the_run(stack: StackUnderTest) -> None:
@@ -128,7 +131,7 @@ def test_an_answer_that_stays_invalid_fails_its_item_and_not_the_run(stack: Stac
     assert (execution["status"], execution["stats"]["failed_items"]) == ("completed", 1)
     assert (execution["stats"]["entities"], execution["stats"]["relations"]) == (3, 3)
     assert sum("gibberish" in json.dumps(body) for body in stack.endpoint.requests) == 2
-    query = text("SELECT DISTINCT status FROM knowledge.workflow_activity WHERE stage = 'read' ORDER BY status")
+    query = text("SELECT DISTINCT status FROM knowledge.workflow_activity WHERE stage = 'mentions' ORDER BY status")
     with stack.database.org_session(OrganizationId("nonsense")) as session:
         assert session.execute(query).scalars().all() == ["completed", "failed"]
 

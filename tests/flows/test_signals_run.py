@@ -163,7 +163,7 @@ def test_a_paused_run_begins_nothing_and_a_cancelled_one_stops(shared_stack: Sta
     until(lambda: slow.executions["chronicle"].status is ExecutionStatus.PAUSED)
     until(lambda: slow.executions["wrong"].status is ExecutionStatus.CANCELLED)
     shared_stack.endpoint.answer.released.set()  # type: ignore[attr-defined]
-    until(lambda: slow.completed(paused, Stage.READ) == _CALLS_AT_ONCE)
+    until(lambda: slow.completed(paused, Stage.MENTIONS) == _CALLS_AT_ONCE)
     assert len(shared_stack.endpoint.requests) == 2 * _CALLS_AT_ONCE
     command = ("progress", paused.id, "--json", "--organization", slow.organization_id)
     shown = json.loads(shared_stack.command("knowledge", *command).stdout)

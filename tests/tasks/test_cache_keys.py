@@ -68,7 +68,7 @@ async def _key(chunk: Chunk, ontology: Ontology, organization_id: OrganizationId
         raise Stop
 
     with pytest.raises(Stop):
-        await _stages().run_by(note).read(chunk, ontology)
+        await _stages().run_by(note).mentions(chunk, ontology)
     return keys[0]
 
 

@@ -14,12 +14,11 @@ from sqlalchemy import text
 from knowledge.domain import (
     Chunk,
     Extractor,
-    FoundMention,
-    Reading,
     Span,
     Usage,
 )
 from knowledge.errors import ItemGivenUp, ModelAnswerInvalid, ModelUnavailable, ResultNotPersisted, StoreUnavailable
+from knowledge.findings import FoundMention, FoundMentions, ListedThing
 from knowledge.ids import ChunkId, ExecutionId, FlowRunId, OrganizationId
 from knowledge.ontology import Ontology
 from knowledge.stages.stages import Stages
@@ -36,7 +35,13 @@ from tests.sample import TEXT, sample_ontology
 pytestmark = pytest.mark.stack
 
 CHUNK = Chunk(ChunkId.derive("d", TEXT), 0, Span(0, len(TEXT)), TEXT)
-FOUND = Reading((FoundMention(Span(0, 10), "Ada Brandt"),), (), (), Extractor("scripted", "m"), Usage(model_calls=1))
+FOUND = FoundMentions(
+    (FoundMention(Span(0, 10), "Ada Brandt", things=("e1",)),),
+    (ListedThing("e1", "Ada Brandt", ("scientist",)),),
+    (),
+    Extractor("scripted", "m"),
+    Usage(model_calls=1),
+)
 AT_ONCE = RetryPolicy(retries=2, first_delay_seconds=0, jitter=0)
 
 
@@ -48,7 +53,7 @@ class ScriptedModel:
     asked: int = 0
     extractor: Extractor = field(default_factory=lambda: Extractor("scripted", uuid4().hex))
 
-    async def read(self, passage: str, ontology: Ontology) -> Reading:
+    async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
         self.asked += 1
         if self.errors:
             raise self.errors.pop(0)
@@ -57,13 +62,13 @@ class ScriptedModel:
 
 @dataclass
 class Bench:
-    """Runs the read stage of the sample durably, each time as a flow run of its own."""
+    """Runs the mentions stage of the sample durably, each time as a flow run of its own."""
 
     storage: ResultStorage
     organization_id: OrganizationId
     execution_id: ExecutionId
 
-    async def ask(self, model: ScriptedModel) -> tuple[Reading, bool]:
+    async def ask(self, model: ScriptedModel) -> tuple[FoundMentions, bool]:
         ledger = Ledger(self.storage.database, self.organization_id)
 
         @flow(name="bench", persist_result=False)
@@ -71,7 +76,7 @@ class Bench:
             async with ActivityRecorder(ledger, self.execution_id) as recorder:
                 stages = Stages(model, None)  # type: ignore[arg-type]
                 made = durable(stages, self.organization_id, self.storage, recorder, AT_ONCE)
-                return await made.read(CHUNK, sample_ontology())
+                return await made.mentions(CHUNK, sample_ontology())
 
         answer = await bench()
         return answer.value, answer.cached

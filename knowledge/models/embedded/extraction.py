@@ -2,12 +2,22 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
-from knowledge.domain import Extractor, Reading, Usage
+from knowledge.domain import Extractor, Usage
+from knowledge.findings import (
+    FoundEntity,
+    FoundMention,
+    FoundMentions,
+    FoundRelation,
+    ListedMention,
+    ListedThing,
+    Statement,
+)
 from knowledge.models.embedded.lexicon import lexicon_digest
 from knowledge.models.embedded.loading import version_of
 from knowledge.models.embedded.passages import Passage, PassageCache, Reader
@@ -44,20 +54,26 @@ class EmbeddedExtractionModel:
         """Who answers."""
         return self._extractor
 
-    async def read(self, passage: str, ontology: Ontology) -> Reading:
+    async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
         """What the passage names, in order, and the facts that it states; evidence is whole sentences.
 
-        Mentions do not overlap. Things without any class are among the entities only if related to others.
+        Mentions do not overlap. Things without any class are listed only if related to others.
         """
         if not passage.strip():
-            return Reading((), (), (), self._extractor)
+            return FoundMentions((), (), (), self._extractor)
         return await self._run(lambda: self._read(self._passage(passage), self._reader(ontology)))
 
-    def _read(self, passage: Passage, reader: Reader) -> Reading:
+    def _read(self, passage: Passage, reader: Reader) -> FoundMentions:
         mentions = passage.mentions(reader)
         entities = passage.entities(mentions, reader) if mentions else ()
         relations = passage.relations(mentions, entities, reader) if entities else ()
-        return Reading(mentions, entities, relations, self._extractor, _ASKED)
+        return FoundMentions(
+            _naming(mentions, entities),
+            tuple(_listed(n, entity, mentions) for n, entity in enumerate(entities)),
+            tuple(_stated(relation) for relation in relations),
+            self._extractor,
+            _ASKED,
+        )
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -71,3 +87,32 @@ class EmbeddedExtractionModel:
         while len(self._readers) > _MAX_ONTOLOGIES:
             self._readers.popitem(last=False)
         return found
+
+
+def _key(entity: int) -> str:
+    return f"e{entity + 1}"
+
+
+def _naming(mentions: Sequence[FoundMention], entities: Sequence[FoundEntity]) -> tuple[FoundMention, ...]:
+    """The mentions, each with the thing that it names, if that is listed."""
+    things = {index: _key(n) for n, entity in enumerate(entities) for index in entity.mentions}
+    return tuple(
+        replace(mention, things=(things[index],)) if index in things else mention
+        for index, mention in enumerate(mentions)
+    )
+
+
+def _listed(n: int, entity: FoundEntity, mentions: Sequence[FoundMention]) -> ListedThing:
+    said = tuple(ListedMention(mentions[index].text, mentions[index].span.start) for index in entity.mentions)
+    return ListedThing(_key(n), entity.name, entity.classes, said)
+
+
+def _stated(relation: FoundRelation) -> Statement:
+    return Statement(
+        _key(relation.subject),
+        relation.predicate,
+        "" if relation.object is None else _key(relation.object),
+        confidence=relation.confidence,
+        literal=relation.literal,
+        evidence=relation.evidence,
+    )

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from knowledge.domain import FoundEntity, FoundMention, FoundRelation, Span
+from knowledge.domain import Span
+from knowledge.findings import FoundEntity, FoundMention, FoundRelation
 from knowledge.models.embedded.clustering import cluster, plain
 from knowledge.models.embedded.cues import Cue, cues_of
 from knowledge.models.embedded.frames import find_frames

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from knowledge.domain import FoundRelation, Literal, Span
+from knowledge.domain import Literal, Span
+from knowledge.findings import FoundRelation
 from knowledge.literals import fits, normalise_literal, without_unit
 from knowledge.models.embedded.cues import Cue
 from knowledge.models.embedded.lexicon import taxonomy

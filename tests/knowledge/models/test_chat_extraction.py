@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from knowledge.domain import Reading, Usage
+from knowledge.domain import Usage
 from knowledge.errors import (
     KnowledgeError,
     ModelAccessRefused,
@@ -17,6 +17,7 @@ from knowledge.errors import (
     ModelRequestRefused,
     ModelUnavailable,
 )
+from knowledge.findings import FoundMentions
 from knowledge.models.chat_extraction import ChatExtractionModel
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.settings import EndpointSettings
@@ -35,21 +36,23 @@ def _model(endpoint: ScriptedEndpoint, **others: object) -> ChatExtractionModel:
     return ChatExtractionModel(ChatClient(_settings(endpoint, **others), boundary()))
 
 
-async def _ask(answer: Answer, **others: object) -> tuple[Reading, ScriptedEndpoint]:
+async def _ask(answer: Answer, **others: object) -> tuple[FoundMentions, ScriptedEndpoint]:
     with scripted(answer) as endpoint:
         return await _model(endpoint, **others).read(TEXT, sample_ontology()), endpoint
 
 
-async def test_one_question_gives_placed_typed_evidenced_findings() -> None:
+async def test_one_question_gives_placed_mentions_and_what_is_said_of_their_things() -> None:
     """The whole conversation over one passage, by HTTP."""
     found, endpoint = await _ask(knowing_model)
     assert [m.text for m in found.mentions] == ["Ada Brandt", "Oslo", "Brandt", "Nordlys Prize", "Oslo"]
-    assert [(e.name, e.mentions) for e in found.entities] == [
-        ("Ada Brandt", (0, 2)),
-        ("Oslo", (1, 4)),
-        ("Nordlys Prize", (3,)),
+    assert [m.things for m in found.mentions] == [("e1",), ("e2",), ("e1",), ("e3",), ("e2",)]
+    assert [(t.id, t.name, t.types) for t in found.things] == [
+        ("e1", "Ada Brandt", ("scientist",)),
+        ("e2", "Oslo", ("city",)),
+        ("e3", "Nordlys Prize", ("prize",)),
     ]
-    assert len(found.relations) == 3
+    assert [s.predicate for s in found.statements] == ["born in", "birth date", "won"]
+    assert found.extractor.name == "chat"
     assert len(endpoint.requests) == 1
 
 
@@ -83,7 +86,7 @@ async def test_an_answer_that_is_not_whole_is_asked_for_again_once_with_the_reas
     whole = json.dumps(knowing_answer(TEXT))
     replies = iter([chat_reply(whole[: len(whole) // 2]), chat_reply(whole)])
     found, endpoint = await _ask(lambda path, body: next(replies))
-    assert len(found.relations) == 3
+    assert len(found.statements) == 3
     assert found.usage == Usage(model_calls=2, input_tokens=20, output_tokens=10)
     retold = endpoint.requests[1]["messages"]
     assert retold[2] == {"role": "assistant", "content": whole[: len(whole) // 2]}
@@ -95,7 +98,7 @@ async def test_of_two_answers_that_are_not_whole_the_one_that_says_more_is_kept(
     whole = json.dumps(knowing_answer(TEXT))
     replies = iter([chat_reply(whole[:-40]), chat_reply(whole[:30])])
     found, _ = await _ask(lambda path, body: next(replies))
-    assert len(found.entities) == 3
+    assert len(found.things) == 3
     assert "cut off" in found.rejections[-1].item
 
 

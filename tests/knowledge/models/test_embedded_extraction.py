@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from knowledge.domain import Reading
+from knowledge.findings import FoundEntities, FoundMentions, FoundRelations
 from knowledge.models.embedded import EmbeddedExtractionModel
 from knowledge.ontology import Ontology, load_ontology
+from knowledge.stages.entities import find_entities
+from knowledge.stages.relations import find_relations
 
 _CLASSES = {
     "Person": "", "Scientist": "Person", "Organization": "", "Company": "Organization", "University": "Organization",
@@ -54,20 +56,22 @@ class Read:
     """What the model found in a text, as names: facts are (subject, predicate, object or lexical form)."""
 
     text: str
-    reading: Reading
+    mentions: FoundMentions
+    entities: FoundEntities
+    relations: FoundRelations
 
     @property
     def facts(self) -> set[tuple[str, str, str]]:
-        names = [entity.name for entity in self.reading.entities]
+        names = [entity.name for entity in self.entities.entities]
         found: set[tuple[str, str, str]] = set()
-        for relation in self.reading.relations:
+        for relation in self.relations.relations:
             value = relation.literal.lexical if relation.literal else names[relation.object or 0]
             found.add((names[relation.subject], relation.predicate.removeprefix("http://example.org/"), value))
         return found
 
     @property
     def classes(self) -> dict[str, set[str]]:
-        return {e.name: {c.removeprefix("http://example.org/") for c in e.classes} for e in self.reading.entities}
+        return {e.name: {c.removeprefix("http://example.org/") for c in e.classes} for e in self.entities.entities}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,9 @@ def model() -> EmbeddedExtractionModel:
 
 
 async def _read(model: EmbeddedExtractionModel, text: str, ontology: Ontology) -> Read:
-    return Read(text, await model.read(text, ontology))
+    mentions = await model.read(text, ontology)
+    entities = find_entities(text, mentions, ontology)
+    return Read(text, mentions, entities, find_relations(text, mentions, entities.entities, ontology))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ async def test_pronouns_and_definite_phrases_stand_for_what_was_named(
         ("Microsoft Corporation", "foundedBy", "Bill Gates"),
         ("Microsoft Corporation", "numberOfEmployees", "221000"),
     } <= reading.facts
-    assert not {m.text.lower() for m in reading.reading.mentions} & {"she", "it", "the company"}
+    assert not {m.text.lower() for m in reading.mentions.mentions} & {"she", "it", "the company"}
 
 
 async def test_things_without_a_proper_name_are_found_where_a_relation_speaks_of_them(
@@ -179,7 +185,7 @@ async def test_variants_of_a_name_are_one_entity_and_namesakes_are_two(
         "The World Health Organization (WHO) is in Geneva. WHO was founded in 1948."
     )
     reading = await _read(model, text, ontology)
-    named = {e.name: {reading.reading.mentions[i].text for i in e.mentions} for e in reading.reading.entities}
+    named = {e.name: {reading.mentions.mentions[i].text for i in e.mentions} for e in reading.entities.entities}
     assert named["Siemens AG"] == {"Siemens AG", "Siemens"}
     assert named["World Health Organization"] == {"World Health Organization", "WHO"}
     assert {"Marie Curie", "Pierre Curie"} <= set(named)
@@ -207,12 +213,12 @@ async def test_spans_are_exact_in_texts_with_odd_white_space(
     """Offsets count code points of the text as it is; evidence is the whole sentence that states the fact."""
     text = "  \r\n𝄞 Marie\r\nCurie was born in Warsaw.\r\n\r\n\tShe died in Passy in 1934.  "
     reading = await _read(model, text, ontology)
-    assert [m.text for m in reading.reading.mentions] == [
-        text[m.span.start : m.span.end] for m in reading.reading.mentions
+    assert [m.text for m in reading.mentions.mentions] == [
+        text[m.span.start : m.span.end] for m in reading.mentions.mentions
     ]
-    evidence = {text[s.start : s.end] for r in reading.reading.relations for s in r.evidence}
+    evidence = {text[s.start : s.end] for r in reading.relations.relations for s in r.evidence}
     assert "She died in Passy in 1934." in evidence
-    assert {e.name for e in reading.reading.entities} >= {"Marie Curie", "Warsaw"}
+    assert {e.name for e in reading.entities.entities} >= {"Marie Curie", "Warsaw"}
 
 
 async def test_answers_are_the_same_each_time_and_in_order(model: EmbeddedExtractionModel, ontology: Ontology) -> None:
@@ -221,22 +227,22 @@ async def test_answers_are_the_same_each_time_and_in_order(model: EmbeddedExtrac
     readings = await asyncio.gather(*(_read(EmbeddedExtractionModel(), text, ontology) for text in texts))
     assert all(reading == readings[0] for reading in readings)
     first = readings[0]
-    assert list(first.reading.mentions) == sorted(first.reading.mentions, key=lambda m: m.span)
-    firsts = [entity.mentions[0] for entity in first.reading.entities]
+    assert list(first.mentions.mentions) == sorted(first.mentions.mentions, key=lambda m: m.span)
+    firsts = [entity.mentions[0] for entity in first.entities.entities]
     assert firsts == sorted(firsts)
 
 
 async def test_the_facts_are_well_formed(model: EmbeddedExtractionModel, ontology: Ontology) -> None:
     """Indexes lie within the answer, confidences between 0 and 1, predicates within the ontology."""
     reading = await _read(model, "Bill Gates founded Microsoft in 1975. He studied at Harvard University.", ontology)
-    assert reading.reading.relations
-    for relation in reading.reading.relations:
+    assert reading.relations.relations
+    for relation in reading.relations.relations:
         ends = [i for i in (relation.subject, relation.object) if i is not None]
-        assert all(0 <= i < len(reading.reading.entities) for i in ends)
+        assert all(0 <= i < len(reading.entities.entities) for i in ends)
         assert 0 < relation.confidence <= 1
         assert ontology.get_property(relation.predicate) is not None
         assert relation.evidence
-    indexes = [i for e in reading.reading.entities for i in e.mentions]
+    indexes = [i for e in reading.entities.entities for i in e.mentions]
     assert len(indexes) == len(set(indexes))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from knowledge.domain import Span
-from knowledge.models.answers import MentionAnswer
+from knowledge.findings import ListedMention
 from knowledge.quotes import occurrences
 
 # Models count characters badly, but often nearly right.
@@ -20,7 +20,7 @@ class Placing:
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
 
-def place_mentions(passage: str, things: Sequence[Sequence[MentionAnswer]]) -> Placing:
+def place_mentions(passage: str, things: Sequence[Sequence[ListedMention]]) -> Placing:
     """A place in the passage for each listed mention of each thing.
 
     Exact offsets are believed first, so that namesakes keep apart, and may put two things at one place. Then those
@@ -52,16 +52,16 @@ class _Placer:
         self._takers: defaultdict[Span, set[int]] = defaultdict(set)
         self.spans: list[set[Span]] = [set() for _ in range(n_things)]
 
-    def exact(self, thing: int, item: MentionAnswer) -> bool:
+    def exact(self, thing: int, item: ListedMention) -> bool:
         return self._take(thing, (span for span in self._places(item) if span.start == item.start))
 
-    def near(self, thing: int, item: MentionAnswer) -> bool:
+    def near(self, thing: int, item: ListedMention) -> bool:
         if item.start <= 0:
             return False
         close = [s for s in self._free(thing, item) if abs(s.start - item.start) <= _NEAR_CHARACTERS]
         return self._take(thing, iter(sorted(close, key=lambda span: abs(span.start - item.start))))
 
-    def first_free(self, thing: int, item: MentionAnswer) -> bool:
+    def first_free(self, thing: int, item: ListedMention) -> bool:
         free = self._free(thing, item)
         if not free:
             return bool(self._places(item))
@@ -72,10 +72,10 @@ class _Placer:
         within = any(taken != span and taken.contains(span) for taken in self._takers)
         return 4 * (not is_whole(self._passage, span)) + 2 * bool(self._takers.get(span)) + within
 
-    def _free(self, thing: int, item: MentionAnswer) -> list[Span]:
+    def _free(self, thing: int, item: ListedMention) -> list[Span]:
         return [span for span in self._places(item) if span not in self.spans[thing]]
 
-    def _places(self, item: MentionAnswer) -> tuple[Span, ...]:
+    def _places(self, item: ListedMention) -> tuple[Span, ...]:
         text = item.text.strip()
         if text not in self._found:
             self._found[text] = occurrences(self._passage, text)

@@ -1,15 +1,26 @@
-"""From the relations of a chat model's answer to facts with evidence in the passage."""
+"""Relations: the facts about a passage's things, each with its evidence there."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from knowledge.domain import FoundRelation, Literal, Rejection, Span
+from knowledge.domain import Literal, Span
+from knowledge.findings import (
+    FoundEntity,
+    FoundMentions,
+    FoundRelation,
+    FoundRelations,
+    ListedThing,
+    Rejection,
+    Statement,
+)
 from knowledge.literals import find_value, normalise_literal
-from knowledge.models.answers import RelationAnswer
 from knowledge.ontology import Ontology, OntologyProperty, PropertyKind
 from knowledge.quotes import locate, occurrences
 from knowledge.stages.chunking import sentence_spans
+from knowledge.stages.mentions import names_of
+
+STAGE_VERSION = "2"
 
 # A fact whose quotation is not in the passage, but whose ends are named together in a sentence, is worth less;
 # so is one whose quotation names an end only by a pronoun.
@@ -18,13 +29,28 @@ _UNNAMED_FACTOR = 0.8
 _FILLERS = frozenset({"", "n/a", "na", "none", "null", "nil", "unknown", "unspecified", "not specified", "-", "?"})
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A thing of the passage: its ids and names in the answer, and where the passage mentions it."""
+def find_relations(
+    passage: str, found: FoundMentions, entities: Sequence[FoundEntity], ontology: Ontology
+) -> FoundRelations:
+    """The statements that the passage and the ontology bear out, in their order; the rest is rejected with the reason.
 
-    ids: frozenset[str]
-    names: Sequence[str]
-    spans: tuple[Span, ...]
+    A fact needs a predicate of the ontology, its ends among the entities, or a value in the passage, and evidence that
+    names both ends. The same fact stated twice is one, with all its evidence.
+    """
+    reader = _FactReader(passage, found, entities, ontology)
+    facts: dict[tuple[object, ...], FoundRelation] = {}
+    rejections: list[Rejection] = []
+    for item in found.statements:
+        try:
+            fact = reader.read(item)
+        except _Unusable as reason:
+            shown = f"{item.subject} {item.predicate} {item.object or item.value}"
+            rejections.append(Rejection(str(reason), shown))
+            continue
+        value = fact.literal and (fact.literal.lexical, fact.literal.datatype)
+        key = (fact.subject, fact.predicate, fact.object, value)
+        facts[key] = _merged(facts[key], fact) if key in facts else fact
+    return FoundRelations(tuple(facts.values()), tuple(rejections))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,77 +65,73 @@ class _Unusable(Exception):
     """Why a relation is no fact."""
 
 
-class FactReader:
-    """Reads the relations of one answer about one passage.
+class _FactReader:
+    """Reads the statements about one passage."""
 
-    `unplaced` are the names, by id, of listed things that the passage does not name: models list values as things,
-    and write them in their own way.
-    """
-
-    def __init__(self, passage: str, things: Sequence[Named], unplaced: Mapping[str, str], ontology: Ontology) -> None:
+    def __init__(self, passage: str, found: FoundMentions, entities: Sequence[FoundEntity], ontology: Ontology) -> None:
         self._passage = passage
-        self._things = things
-        self._unplaced = unplaced
         self._ontology = ontology
+        self._places = [tuple(found.mentions[n].span for n in entity.mentions) for entity in entities]
+        self._unplaced = _first_names(found.things, without={entity.key for entity in entities})
         self._sentences = sentence_spans(passage)
-        self._by_id = {id_: n for n, thing in reversed(list(enumerate(things))) for id_ in thing.ids}
+        self._by_key = {entity.key: n for n, entity in enumerate(entities)}
         self._by_name: dict[str, int] = {}
-        for n, thing in enumerate(things):
-            for name in thing.names:
+        for n, entity in enumerate(entities):
+            for name in (entity.name, *entity.other_names):
                 self._by_name.setdefault(name.casefold(), n)
 
-    def read_all(self, items: Iterable[RelationAnswer], rejections: list[Rejection]) -> tuple[FoundRelation, ...]:
-        """The facts, each once with all its evidence, in the order of the answer; the rest goes to `rejections`."""
-        found: dict[tuple[object, ...], FoundRelation] = {}
-        for item in items:
-            try:
-                relation = self._read(item)
-            except _Unusable as reason:
-                shown = f"{item.subject_id} {item.predicate} {item.object_id or item.object_literal}"
-                rejections.append(Rejection(str(reason), shown))
-                continue
-            value = relation.literal and (relation.literal.lexical, relation.literal.datatype)
-            key = (relation.subject, relation.predicate, relation.object, value)
-            found[key] = _merged(found[key], relation) if key in found else relation
-        return tuple(found.values())
+    def read(self, item: Statement) -> FoundRelation:
+        """The fact.
 
-    def _read(self, item: RelationAnswer) -> FoundRelation:
+        Raises:
+            _Unusable: it is none, and why.
+        """
         iri = self._ontology.property_of(item.predicate)
         predicate = self._ontology.get_property(iri) if iri else None
         if predicate is None:
             raise _Unusable("has a predicate that the ontology does not have")
-        subject = self._thing(item.subject_id)
+        subject = self._thing(item.subject)
         if subject is None:
             raise _Unusable("is about a thing that is not listed")
-        quoted = locate(self._passage, item.evidence, self._sentences)
-        target = self._target(item, predicate, quoted)
+        quoted = item.evidence or locate(self._passage, item.quote, self._sentences)
+        target = item.literal or self._target(item, predicate, quoted)
         if target == subject:
             raise _Unusable("leads from a thing to itself")
-        ends = [self._things[subject].spans]
-        ends.append((target.span,) if isinstance(target, _Value) else self._things[target].spans)
-        evidence, factor = self._grounded(quoted, ends)
-        linked = None if isinstance(target, _Value) else target
-        literal = target.literal if isinstance(target, _Value) else None
-        return FoundRelation(subject, predicate.iri, linked, literal, round(item.confidence * factor, 4), evidence)
+        linked = target if isinstance(target, int) else None
+        literal = target.literal if isinstance(target, _Value) else item.literal
+        evidence, confidence = item.evidence, item.confidence
+        if not evidence:
+            evidence, factor = self._grounded(quoted, self._ends(subject, target))
+            confidence = round(confidence * factor, 4)
+        return FoundRelation(subject, predicate.iri, linked, literal, confidence, evidence)
+
+    def _ends(self, subject: int, target: int | _Value | Literal) -> list[tuple[Span, ...]]:
+        """Where the passage names the ends of a fact; a literal that came without its place may be anywhere."""
+        ends = [self._places[subject]]
+        if isinstance(target, int):
+            ends.append(self._places[target])
+        elif isinstance(target, _Value):
+            ends.append((target.span,))
+        return ends
 
     def _thing(self, reference: str) -> int | None:
         key = reference.strip().casefold()
-        if key in self._by_id:
-            return self._by_id[key]
-        if re.fullmatch(r"\d+", key) and f"e{key}" in self._by_id:
-            return self._by_id[f"e{key}"]
+        if key in self._by_key:
+            return self._by_key[key]
+        if re.fullmatch(r"\d+", key) and f"e{key}" in self._by_key:
+            return self._by_key[f"e{key}"]
         return self._by_name.get(key)
 
-    def _target(self, item: RelationAnswer, predicate: OntologyProperty, quoted: tuple[Span, ...]) -> "int | _Value":
+    def _target(self, item: Statement, predicate: OntologyProperty, quoted: tuple[Span, ...]) -> int | _Value:
         """The object as the predicate's kind wants it, whichever way the model gave it."""
-        thing = self._thing(item.object_id) if item.object_id.strip() else None
-        said = item.object_literal.strip()
+        thing = self._thing(item.object) if item.object.strip() else None
+        said = item.value.strip()
         if predicate.kind is PropertyKind.OBJECT:
             thing = thing if thing is not None else self._by_name.get(said.casefold())
             if thing is not None:
                 return thing
         elif not said:
-            unplaced = self._unplaced.get(item.object_id.casefold(), "")
+            unplaced = self._unplaced.get(item.object.casefold(), "")
             said = self._surface(thing, quoted) if thing is not None else unplaced
         if said.casefold() in _FILLERS:
             raise _Unusable("leads to nothing that is listed or said")
@@ -117,7 +139,7 @@ class FactReader:
 
     def _surface(self, thing: int, quoted: tuple[Span, ...]) -> str:
         """How the quotation, else the passage, names a thing that the predicate wants as a value."""
-        spans = self._things[thing].spans
+        spans = self._places[thing]
         span = next((s for s in spans if any(quote.contains(s) for quote in quoted)), spans[0])
         return self._passage[span.start : span.end]
 
@@ -149,6 +171,17 @@ class FactReader:
 
     def _sentence_of(self, span: Span) -> Span:
         return next((sentence for sentence in self._sentences if sentence.overlaps(span)), span)
+
+
+def _first_names(items: Iterable[ListedThing], without: Set[str]) -> Mapping[str, str]:
+    """The names, by key, of listed things that the passage does not name: models list values as things, and write
+    them in their own way."""
+    names: dict[str, str] = {}
+    for item in items:
+        if item.key not in without:
+            for name in names_of([item]):
+                names.setdefault(item.key, name)
+    return names
 
 
 def _nearest(spans: Sequence[Span], quote: Span) -> Span:
