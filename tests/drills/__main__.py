@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     kills.add_argument("--moment", type=Moment, choices=list(Moment), default=Moment.RANDOM)
     kills.add_argument("--runs", type=int, default=1)
     kills.add_argument("--seed", type=int, default=1)
-    kills.add_argument("--chunks", type=int, default=16, help="four model calls each")
+    kills.add_argument("--chunks", type=int, default=16, help="two model calls each")
     kills.add_argument("--latency", type=float, default=0.5, help="seconds that the endpoint takes for an answer")
     kills.add_argument("--json", action="store_true", help="end with one JSON object")
     replays = drills.add_parser("replay", help="time a flow process to its first new call")
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     for disturbed in (outages, throttles, nonsenses):
         disturbed.add_argument("--workers", type=int, default=1)
         disturbed.add_argument("--documents", type=int, help="as many as workers, if not said")
-        disturbed.add_argument("--chunks", type=int, default=32, help="of each document, four model calls each")
+        disturbed.add_argument("--chunks", type=int, default=32, help="of each document, two model calls each")
         disturbed.add_argument(
             "--latency", type=float, default=1.0, help="seconds that the endpoint takes for an answer"
         )

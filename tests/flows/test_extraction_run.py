@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from knowledge.build import open_stages
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, Stage
 from knowledge.exports import GraphExport, export_jsonl
 from knowledge.ids import ExecutionId, OrganizationId
 from knowledge.pipeline import ExtractionPipeline

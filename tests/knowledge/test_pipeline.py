@@ -11,8 +11,9 @@ from knowledge.build import open_stages
 from knowledge.domain import ExtractionProgress, Stage
 from knowledge.errors import ModelUnavailable
 from knowledge.ids import OrganizationId
-from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
+from knowledge.pipeline import CHUNK_STAGES, ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import EndpointSettings, Settings
+from knowledge.stages.calls import Result, StageAnswer, StageCall, run_plainly
 from tests.sample import NAMESPACE, TEXT, knowing_model, sample_document, sample_ontology
 from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, chat_reply, scripted
 
@@ -62,6 +63,30 @@ async def test_the_same_document_gives_the_same_graph() -> None:
     assert first.graph == second.graph
 
 
+async def test_each_chunk_goes_through_mentions_entities_relations_and_embeddings() -> None:
+    """What the stages of a chunk are called and in which order they come is what runs are watched by."""
+    calls: list[tuple[Stage, str, bool]] = []
+
+    async def note(call: StageCall[Result]) -> StageAnswer[Result]:
+        calls.append((call.stage, call.item, bool(call.identity)))
+        return await run_plainly(call)
+
+    with scripted(knowing_model) as endpoint:
+        remote = EndpointSettings(base_url=endpoint.base_url, model="scripted")
+        async with open_stages(Settings(chat=remote, embedding=remote)) as stages:
+            pipeline = ExtractionPipeline(stages.run_by(note))
+            await pipeline.run(sample_document(ORGANIZATION, TEXT), sample_ontology())
+    assert calls == [
+        (Stage.CHUNK, "document", False),
+        (Stage.MENTIONS, "00000", True),
+        (Stage.ENTITIES, "00000", False),
+        (Stage.RELATIONS, "00000", False),
+        (Stage.EMBEDDINGS, "00000", True),
+        (Stage.ASSEMBLE, "document", False),
+        (Stage.RESOLVE, "document", False),
+    ]
+
+
 async def test_an_item_that_fails_is_recorded_and_the_rest_goes_on() -> None:
     """One chunk's nonsense costs that chunk's facts, and says so."""
 
@@ -70,8 +95,9 @@ async def test_an_item_that_fails_is_recorded_and_the_rest_goes_on() -> None:
 
     with scripted(answer) as endpoint:
         options = ExtractionOptions(chunk_characters=200, lead_characters=0)
-        result, _ = await _extract(endpoint, TEXT.replace("\n\n", " It rained." * 12 + "\n\n"), options)
-    assert [(f.stage, f.chunk_index) for f in result.failures] == [(Stage.READ, 1)]
+        result, told = await _extract(endpoint, TEXT.replace("\n\n", " It rained." * 12 + "\n\n"), options)
+    assert [(f.stage, f.chunk_index) for f in result.failures] == [(Stage.MENTIONS, 1)]
+    assert {p.stage for p in told if (p.completed, p.total) == (2, 2)} == set(CHUNK_STAGES)
     assert len(result.graph.relations) == 2
     assert result.statistics.failed_items == 1
 
@@ -91,7 +117,7 @@ async def test_progress_reaches_every_total_without_going_back() -> None:
     """A bar that goes back is worse than none."""
     with scripted(knowing_model) as endpoint:
         _, told = await _extract(endpoint, options=ExtractionOptions(chunk_characters=200))
-    for stage in (Stage.CHUNK, Stage.READ, Stage.EMBEDDINGS, Stage.RESOLVE):
+    for stage in (Stage.CHUNK, *CHUNK_STAGES, Stage.ASSEMBLE, Stage.RESOLVE):
         fractions = [progress.fraction for progress in told if progress.stage is stage]
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1.0

@@ -1,6 +1,6 @@
 """Durable stages on a real Prefect server: retried when it helps, stored before they are done, asked once."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow
+from prefect.context import TaskRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
@@ -18,9 +19,12 @@ from knowledge.domain import (
     Usage,
 )
 from knowledge.errors import ItemGivenUp, ModelAnswerInvalid, ModelUnavailable, ResultNotPersisted, StoreUnavailable
-from knowledge.findings import FoundMention, FoundMentions, ListedThing
+from knowledge.findings import FoundEntities, FoundMention, FoundMentions, ListedThing
 from knowledge.ids import ChunkId, ExecutionId, FlowRunId, OrganizationId
 from knowledge.ontology import Ontology
+from knowledge.stages import entities
+from knowledge.stages.calls import Result, StageAnswer
+from knowledge.stages.entities import find_entities
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
 from tables.ledger import Ledger
@@ -62,24 +66,30 @@ class ScriptedModel:
 
 @dataclass
 class Bench:
-    """Runs the mentions stage of the sample durably, each time as a flow run of its own."""
+    """Runs a stage of the sample durably, each time as a flow run of its own."""
 
     storage: ResultStorage
     organization_id: OrganizationId
     execution_id: ExecutionId
 
     async def ask(self, model: ScriptedModel) -> tuple[FoundMentions, bool]:
+        """The mentions stage's answer, and whether it was stored."""
+        answer = await self.run(model, lambda made: made.mentions(CHUNK, sample_ontology()))
+        return answer.value, answer.cached
+
+    async def run(
+        self, model: ScriptedModel, call: Callable[[Stages], Awaitable[StageAnswer[Result]]]
+    ) -> StageAnswer[Result]:
+        """What the call answers, made on the durable stages."""
         ledger = Ledger(self.storage.database, self.organization_id)
 
         @flow(name="bench", persist_result=False)
         async def bench() -> Any:
             async with ActivityRecorder(ledger, self.execution_id) as recorder:
                 stages = Stages(model, None)  # type: ignore[arg-type]
-                made = durable(stages, self.organization_id, self.storage, recorder, AT_ONCE)
-                return await made.mentions(CHUNK, sample_ontology())
+                return await call(durable(stages, self.organization_id, self.storage, recorder, AT_ONCE))
 
-        answer = await bench()
-        return answer.value, answer.cached
+        return await bench()
 
     @property
     def ended(self) -> list[str]:
@@ -113,6 +123,25 @@ async def test_an_answer_is_asked_for_once_and_then_read(bench: Bench) -> None:
     assert await fresh.ask(model) == (FOUND, True)
     assert model.asked == 1
     assert bench.ended == ["completed", "cached"]
+
+
+async def test_what_is_made_of_an_answer_is_a_task_of_its_own_and_not_stored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entities and relations can be watched like any stage, and are made anew: that is as quick as reading them."""
+    tasks: list[str] = []
+
+    def find_in_task(*arguments: Any) -> FoundEntities:
+        context = TaskRunContext.get()
+        tasks.append(context.task.name if context else "")
+        return find_entities(*arguments)
+
+    monkeypatch.setattr(entities, "find_entities", find_in_task)
+    for _ in range(2):
+        answer = await bench.run(ScriptedModel(), lambda made: made.entities(CHUNK, FOUND, sample_ontology()))
+        assert ([entity.name for entity in answer.value.entities], answer.cached) == (["Ada Brandt"], False)
+    assert tasks == ["entities", "entities"]
+    assert bench.ended == ["completed", "completed"]
 
 
 async def test_a_retryable_error_is_tried_again(bench: Bench) -> None:
