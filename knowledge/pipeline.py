@@ -1,7 +1,7 @@
 """The pipeline: owns the order of the stages, once, whoever runs them."""
 
 import time
-from asyncio import TaskGroup
+from asyncio import Event, Semaphore, TaskGroup
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,7 @@ from knowledge.stages.stages import Stages
 from knowledge.stages.validation import without_violations
 
 Item = TypeVar("Item")
+Begun = TypeVar("Begun")
 Outcome = TypeVar("Outcome")
 Value = TypeVar("Value")
 
@@ -135,8 +136,11 @@ class ExtractionPipeline:
         sizes = (options.chunk_characters, options.lead_characters)
         chunks = (await self._stages.chunk(document, *sizes)).value
         self._report(Stage.CHUNK, 1, 1)
-        findings = await _bounded(
-            chunks, lambda chunk: self._read_chunk(chunk, ontology, len(chunks), run), self._concurrency
+        findings = await _one_ahead(
+            chunks,
+            lambda chunk: self._ask_about(chunk, ontology, len(chunks), run),
+            lambda findings: self._complete(findings, ontology, len(chunks), run),
+            self._concurrency,
         )
         assembly = (await self._stages.assemble(findings)).value
         self._report(Stage.ASSEMBLE, 1, 1)
@@ -149,15 +153,24 @@ class ExtractionPipeline:
         failures = tuple(sorted(run.failures, key=lambda failure: failure.chunk_index))
         return ExtractionResult(graph, chunks, statistics, failures, tuple(run.rejections))
 
-    async def _read_chunk(self, chunk: Chunk, ontology: Ontology, total: int, run: _Run) -> ChunkFindings:
-        findings = ChunkFindings(chunk)
-        reached = Stage.MENTIONS
-        stages = self._stages
+    async def _ask_about(self, chunk: Chunk, ontology: Ontology, total: int, run: _Run) -> StageAnswer[ChunkFindings]:
+        """The chunk's mentions, if it does not fail."""
         try:
-            mentions = self._account(run, await stages.mentions(chunk, ontology))
-            findings = replace(findings, mentions=mentions)
-            self._advance(run, reached, total)
-            reached = Stage.ENTITIES
+            answer = await self._stages.mentions(chunk, ontology)
+        except KnowledgeError as error:
+            self._skip_from(Stage.MENTIONS, chunk, error, total, run)
+            return StageAnswer(ChunkFindings(chunk))
+        mentions = self._account(run, answer)
+        self._advance(run, Stage.MENTIONS, total)
+        return StageAnswer(ChunkFindings(chunk, mentions), answer.cached)
+
+    async def _complete(self, findings: ChunkFindings, ontology: Ontology, total: int, run: _Run) -> ChunkFindings:
+        """The findings with what the stages after mentions make of them."""
+        chunk, mentions, stages = findings.chunk, findings.mentions, self._stages
+        if mentions is None:
+            return findings
+        reached = Stage.ENTITIES
+        try:
             entities = self._account(run, await stages.entities(chunk, mentions, ontology))
             findings = replace(findings, entities=entities)
             self._advance(run, reached, total)
@@ -166,16 +179,24 @@ class ExtractionPipeline:
             findings = replace(findings, relations=relations)
             self._advance(run, reached, total)
             reached = Stage.EMBEDDINGS
-            embeddings = await stages.embeddings(chunk, entities, ontology)
-            findings = replace(findings, embeddings=self._account(run, embeddings))
+            embeddings = self._account(run, await stages.embeddings(chunk, entities, ontology))
+            findings = replace(findings, embeddings=embeddings)
             self._advance(run, reached, total)
         except KnowledgeError as error:
-            if not error.fails_item_only:
-                raise
-            run.failures.append(ItemFailure(reached, chunk.index, error.message))
-            for skipped in CHUNK_STAGES[CHUNK_STAGES.index(reached) :]:
-                self._advance(run, skipped, total)
+            self._skip_from(reached, chunk, error, total, run)
         return findings
+
+    def _skip_from(self, stage: Stage, chunk: Chunk, error: KnowledgeError, total: int, run: _Run) -> None:
+        """Takes note that a chunk goes no further, if the error is its own.
+
+        Raises:
+            KnowledgeError: it is not.
+        """
+        if not error.fails_item_only:
+            raise error
+        run.failures.append(ItemFailure(stage, chunk.index, error.message))
+        for skipped in CHUNK_STAGES[CHUNK_STAGES.index(stage) :]:
+            self._advance(run, skipped, total)
 
     def _account(self, run: _Run, answer: StageAnswer[Value]) -> Value:
         usage: Usage = getattr(answer.value, "usage", Usage())
@@ -212,29 +233,44 @@ def _statistics(graph: KnowledgeGraph, chunks: int, run: _Run, seconds: float) -
     )
 
 
-async def _bounded(
-    items: Sequence[Item], work: Callable[[Item], Awaitable[Outcome]], concurrency: int
+async def _one_ahead(
+    items: Sequence[Item],
+    begin: Callable[[Item], Awaitable[StageAnswer[Begun]]],
+    complete: Callable[[Begun], Awaitable[Outcome]],
+    concurrency: int,
 ) -> list[Outcome]:
-    """The outcomes in the order of the items, at most `concurrency` at once.
+    """The outcomes in the order of the items, at most `concurrency` begun and as many completed at once.
 
-    After a KnowledgeError nothing more is begun, what is under way is finished, and then it is raised.
+    Beginnings do not wait for completions, and nothing is completed until one beginning was not answered from what is
+    stored, or all are over: so a resumed run soon puts what nobody has answered, however much was answered before.
+    After a KnowledgeError nothing more is begun or completed, what is under way is finished, and then it is raised.
     """
     outcomes: dict[int, Outcome] = {}
     errors: list[KnowledgeError] = []
-    waiting = iter(enumerate(items))
+    beginning, completing = Semaphore(concurrency), Semaphore(concurrency)
+    left, caught_up = len(items), Event()
 
-    async def worker() -> None:
-        for n, item in waiting:
-            if errors:
-                return
-            try:
-                outcomes[n] = await work(item)
-            except KnowledgeError as error:
-                errors.append(error)
+    async def work(n: int, item: Item) -> None:
+        nonlocal left
+        try:
+            async with beginning:
+                if errors:
+                    return
+                begun = await begin(item)
+            left -= 1
+            if not begun.cached or not left:
+                caught_up.set()
+            await caught_up.wait()
+            async with completing:
+                if not errors:
+                    outcomes[n] = await complete(begun.value)
+        except KnowledgeError as error:
+            errors.append(error)
+            caught_up.set()
 
     async with TaskGroup() as group:
-        for _ in range(min(concurrency, len(items))):
-            group.create_task(worker())
+        for n, item in enumerate(items):
+            group.create_task(work(n, item))
     if errors:
         raise errors[0]
     return [outcomes[n] for n in range(len(items))]

@@ -1,5 +1,6 @@
 """The pipeline without any workflow: order, exact offsets, failures that stay where they are."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -85,6 +86,31 @@ async def test_each_chunk_goes_through_mentions_entities_relations_and_embedding
         (Stage.ASSEMBLE, "document", False),
         (Stage.RESOLVE, "document", False),
     ]
+
+
+async def test_questions_do_not_wait_for_what_is_made_of_earlier_answers() -> None:
+    """A resumed run is soon back at what nobody has answered, however much was answered before."""
+    asked: list[str] = []
+    all_asked = asyncio.Event()
+
+    async def note(call: StageCall[Result]) -> StageAnswer[Result]:
+        if call.stage is Stage.MENTIONS:
+            asked.append(call.item)
+            if len(asked) == 2:
+                all_asked.set()
+        if call.stage is Stage.ENTITIES:
+            await asyncio.wait_for(all_asked.wait(), 10)
+        return await run_plainly(call)
+
+    with scripted(knowing_model) as endpoint:
+        remote = EndpointSettings(base_url=endpoint.base_url, model="scripted")
+        async with open_stages(Settings(chat=remote, embedding=remote)) as stages:
+            pipeline = ExtractionPipeline(stages.run_by(note), concurrency=1)
+            text = TEXT.replace("\n\n", " It rained." * 12 + "\n\n")
+            document = sample_document(ORGANIZATION, text)
+            result = await pipeline.run(document, sample_ontology(), ExtractionOptions(chunk_characters=200))
+    assert asked == [f"{n:05d}" for n in range(len(result.chunks))]
+    assert len(result.graph.relations) == 3
 
 
 async def test_an_item_that_fails_is_recorded_and_the_rest_goes_on() -> None:
