@@ -25,6 +25,7 @@ async def _unfenced() -> None:
 class Attempt:
     """What an attempt cost, and whether a stored result answered; set by the code that makes it."""
 
+    id: ActivityId
     usage: Usage = field(default_factory=Usage)
     cached: bool = False
 
@@ -52,6 +53,8 @@ class ActivityRecorder:
         self._given_up: dict[str, str] = {}
         self._records: dict[ActivityId, ActivityRecord] = {}
         self._progress: dict[Stage, ExtractionProgress] = {}
+        self._unwritten: set[ActivityId] = set()
+        self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "ActivityRecorder":
@@ -89,7 +92,8 @@ class ActivityRecorder:
             usage=Usage(),
         )
         self._records[running.id] = running
-        attempt = Attempt()
+        attempt = Attempt(running.id)
+        self._unwritten.add(running.id)
         try:
             yield attempt
         except Exception as error:
@@ -141,12 +145,27 @@ class ActivityRecorder:
             StoreUnavailable: the database did not answer; nothing noted is lost, a later flush writes it.
             FenceLost: the execution is not ours any more; nothing is written.
         """
+        async with self._writing:
+            await self._write()
+
+    async def put_on_record(self, attempt: Attempt) -> None:
+        """Returns when the attempt has a row, or cannot have one now.
+
+        To be awaited before its answer is stored: a successor that finds the answer and no attempt would take it for
+        another execution's, and count nothing for it.
+        """
+        if attempt.id in self._unwritten:
+            with contextlib.suppress(StoreUnavailable, FenceLost):
+                await self.flush()
+
+    async def _write(self) -> None:
         await self._fence()
         records, self._records = self._records, {}
         progress, self._progress = self._progress, {}
         try:
             if records:
                 await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()))
+            self._unwritten.difference_update(records)
             if progress:
                 await asyncio.to_thread(self._ledger.save_progress, self._execution_id, tuple(progress.values()))
         except StoreUnavailable:

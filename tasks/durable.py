@@ -17,7 +17,7 @@ from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
-from tasks.activities import ActivityRecorder
+from tasks.activities import ActivityRecorder, Attempt
 from tasks.cache_keys import result_key
 from tasks.results import ResultStorage
 
@@ -57,6 +57,7 @@ class _Item:
         self.call = call
         self.key = key
         self.value: Any = None
+        self.attempt: Attempt | None = None
         self.attempted = False
         self.asked = False
 
@@ -136,6 +137,7 @@ class _DurableRunner:
         async def run_attempt(item: _Item) -> str | None:
             with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
                 item.attempted = item.asked = True
+                item.attempt = attempt
                 payload = await body(item)
                 attempt.usage = _usage_of(item.value)
                 attempt.cached = not item.asked
@@ -172,6 +174,8 @@ class _DurableRunner:
             item.asked = False
             item.value = adapter.validate_json(stored)
             return stored
+        if item.attempt is not None:
+            await self._recorder.put_on_record(item.attempt)
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
         # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.

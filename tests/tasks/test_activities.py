@@ -132,6 +132,22 @@ async def test_an_item_that_may_still_succeed_is_not_given_up() -> None:
         assert recorder.why_given_up("key") is None
 
 
+async def test_an_attempt_is_put_on_record_before_its_answer_is_stored() -> None:
+    """A successor that finds the answer, and no attempt, would not know that this execution has paid for it."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
+            await recorder.put_on_record(attempt)
+            assert [row.status for row in ledger.rows.values()] == [ActivityStatus.RUNNING]
+            await recorder.put_on_record(attempt)
+            assert ledger.batches == 1
+            ledger.up = False
+        with recorder.attempt(Stage.MENTIONS, "00001", "other") as attempt:
+            await recorder.put_on_record(attempt)
+        ledger.up = True
+    assert [row.status for row in ledger.rows.values()] == [ActivityStatus.COMPLETED] * 2
+
+
 async def test_an_answer_from_the_storage_is_a_hit() -> None:
     """Cached is not completed: nobody was asked."""
     ledger = FakeLedger()
