@@ -1,6 +1,5 @@
 """The answering port over a chat model."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -12,6 +11,7 @@ from knowledge.domain import Extractor, Usage
 from knowledge.errors import ModelAnswerInvalid
 from knowledge.models.answers import json_in
 from knowledge.models.openai import ChatClient
+from knowledge.models.second_chance import second_chance
 from knowledge.prompts import load_prompt
 
 ANSWER_PROMPT = "answer.v1"
@@ -75,8 +75,8 @@ class ChatAnswerModel:
                 return _written(_Answer.model_validate(json_in(answer.text)), usage)
             except ValidationError as error:
                 problem = "it was cut off" if not answer.complete else str(error.errors(include_url=False)[0]["msg"])
-            messages = [*messages[:2], *_second_chance(answer.text, problem)]
-        raise ModelAnswerInvalid("chat endpoint", f"the answer is not usable, asked twice: {problem}")
+            messages = [*messages[:2], *second_chance(answer.text, problem)]
+        raise ModelAnswerInvalid("chat endpoint", f"the answer is not usable, asked twice: {problem}", usage=usage)
 
 
 def _written(answer: _Answer, usage: Usage) -> Written:
@@ -84,15 +84,4 @@ def _written(answer: _Answer, usage: Usage) -> Written:
         return Written((), usage)
     return Written(
         tuple(WrittenSentence(s.text.strip(), s.citations) for s in answer.sentences if s.text.strip()), usage
-    )
-
-
-def _second_chance(text: str, problem: str) -> Sequence[ChatCompletionMessageParam]:
-    return (
-        {"role": "assistant", "content": text or "(nothing)"},
-        {
-            "role": "user",
-            "content": f"That answer cannot be used: {problem}. Answer again, with JSON that follows "
-            "the schema and nothing else.",
-        },
     )

@@ -10,6 +10,7 @@ from knowledge.errors import ModelAnswerInvalid
 from knowledge.findings import FoundMentions, Rejection
 from knowledge.models.answers import PassageAnswer, parse_answer, passage_schema
 from knowledge.models.openai import ChatClient
+from knowledge.models.second_chance import second_chance
 from knowledge.ontology import Ontology, OntologyProperty
 from knowledge.prompts import load_prompt
 from knowledge.stages.entities import find_entities
@@ -19,7 +20,6 @@ from knowledge.stages.relations import find_relations
 PROMPT = "passage.v1"
 # Raise it when answers are read in another way.
 READING_VERSION = "1"
-_LONGEST_ECHO = 4000
 
 
 class ChatExtractionModel:
@@ -57,7 +57,7 @@ class ChatExtractionModel:
         found = self._found(passage, answer, ontology, first.usage)
         if not answer.problem:
             return found
-        again = await self._client.ask([*messages, *_second_chance(first.text, answer)], "passage", schema)
+        again = await self._client.ask([*messages, *second_chance(first.text, answer.problem)], "passage", schema)
         second = parse_answer(again.text, complete=again.complete)
         usage = first.usage + again.usage
         attempts = ((answer, found), (second, self._found(passage, second, ontology, usage)))
@@ -91,22 +91,6 @@ def _better(
         )
     incomplete = Rejection("asked twice, the answer is not whole", answer.problem)
     return replace(found, rejections=(*found.rejections, incomplete))
-
-
-def _second_chance(text: str, answer: PassageAnswer) -> tuple[ChatCompletionMessageParam, ...]:
-    return (
-        {"role": "assistant", "content": _echo(text) or "(nothing)"},
-        {
-            "role": "user",
-            "content": f"That answer cannot be used as it is: {answer.problem}. Answer again, with the whole JSON "
-            "that follows the schema and nothing else.",
-        },
-    )
-
-
-def _echo(text: str) -> str:
-    """The beginning of an answer, as it can be sent: a model that rambles is not paid for reading all of it again."""
-    return text[:_LONGEST_ECHO].encode("utf-8", "replace").decode()
 
 
 def _tag_for(passage: str) -> str:
