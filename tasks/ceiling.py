@@ -49,7 +49,8 @@ class SpendCeiling(BaseModel):
         return SpendMeter(self.max_calls, self.max_tokens, spent)
 
     def __str__(self) -> str:
-        parts = (self.max_calls and f"{self.max_calls:,} calls", self.max_tokens and f"{self.max_tokens:,} tokens")
+        calls = self.max_calls and f"{self.max_calls:,} {'call' if self.max_calls == 1 else 'calls'}"
+        parts = (calls, self.max_tokens and f"{self.max_tokens:,} tokens")
         return " and ".join(part for part in parts if part)
 
 

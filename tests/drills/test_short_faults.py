@@ -24,7 +24,7 @@ def _tell(line: str) -> None:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fleet]:
     """Two workers with a document each, whose circuit tries a dead endpoint every second."""
     variables = {OPEN_SECONDS_VARIABLE: f"{_OPEN_SECONDS:g}"}
-    plan = FleetPlan(workers=2, documents=2, chunks=8, latency_seconds=0.3, variables=variables)
+    plan = FleetPlan(workers=2, documents=2, chunks=20, latency_seconds=0.5, variables=variables)
     with Fleet.started(plan, tmp_path_factory.mktemp("faults") / "calls.jsonl", _tell) as fleet:
         yield fleet
 

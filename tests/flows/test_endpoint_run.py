@@ -54,20 +54,20 @@ def test_a_run_whose_endpoint_stays_down_gives_its_worker_back_and_resumes_by_it
     assert ran.exit_code == 0, ran.stderr
     (finished,) = ran.executions
     assert (finished["status"], finished["resumes"]) == ("completed", 0)
-    assert finished["stats"]["model_calls"] == 3
+    assert finished["stats"]["model_calls"] == 1
     until(lambda: all(found.circuit == "closed" for found in known_endpoints(stack.running.database_url)))
 
 
 def test_a_run_that_has_spent_what_it_may_is_held_until_it_is_resumed(stack: StackUnderTest) -> None:
     """With all that it has; each resume allows as much again, and what was answered is not asked again."""
-    with Commanded.running(stack, "thrifty", "--max-calls", "2", brandt=TEXT) as commanded:
+    with Commanded.running(stack, "thrifty", "--max-calls", "1", brandt=TEXT) as commanded:
         until(lambda: _has_status(stack, "thrifty", ExecutionStatus.WAITING))
         execution = _execution(stack, "thrifty")
         assert execution is not None
         assert execution.error is not None
-        assert "the spend ceiling of 2 calls is reached" in execution.error
+        assert "the spend ceiling of 1 call is reached" in execution.error
         assert execution.flow_run_id is not None
-        assert len(stack.endpoint.requests) == 2
+        assert len(stack.endpoint.requests) == 1
         assert _state_name(stack, execution.flow_run_id) == "Suspended"
         sent = stack.command("knowledge", "signal", execution.id, "resume", "--organization", "thrifty")
         assert sent.exit_code == 0, sent.stderr
@@ -75,8 +75,8 @@ def test_a_run_that_has_spent_what_it_may_is_held_until_it_is_resumed(stack: Sta
     assert ran.exit_code == 0, ran.stderr
     (finished,) = ran.executions
     assert finished["status"] == "completed"
-    assert finished["stats"]["model_calls"] + finished["stats"]["embedding_calls"] == 4
-    assert len(stack.endpoint.requests) == 4
+    assert finished["stats"]["model_calls"] + finished["stats"]["embedding_calls"] == 2
+    assert len(stack.endpoint.requests) == 2
     (signal,) = Signals(stack.database, OrganizationId("thrifty")).history(execution.id)
     assert (signal.name, signal.outcome) == (SignalName.RESUME, "raised the spend ceiling by as much again")
 
