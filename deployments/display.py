@@ -40,12 +40,15 @@ def progress_display() -> Generator[Show]:
         yield _BarDisplay(progress).show
 
 
-def _stage_of(item: Watched) -> str:
+def stage_of(item: Watched) -> str:
+    """Where a document is, or what it waits for and what can be done about it."""
     if item.state is None:
         return "failed" if item.lost else "waiting"
     if item.is_over:
         return item.state.status.value if item.lost is None else "failed"
     if item.state.status is ExecutionStatus.WAITING:
+        if item.state.error is not None:
+            return f"waiting: {item.state.error}"
         whose = (
             ""
             if item.state.organization_id == _DEFAULT_ORGANIZATION
@@ -67,7 +70,7 @@ class _BarDisplay:
             if n not in self._bars:
                 name = escape(item.submitted.path.name[:40])
                 self._bars[n] = self._progress.add_task(name, total=1.0, stage="waiting")
-            self._progress.update(self._bars[n], completed=item.fraction, stage=_stage_of(item))
+            self._progress.update(self._bars[n], completed=item.fraction, stage=stage_of(item))
 
 
 class _LineDisplay:
@@ -76,7 +79,7 @@ class _LineDisplay:
 
     def show(self, watched: Sequence[Watched]) -> None:
         for n, item in enumerate(watched):
-            stage = _stage_of(item)
+            stage = stage_of(item)
             if self._last.get(n) != stage:
                 self._last[n] = stage
                 print(f"{item.submitted.path.name}: {stage} ({item.fraction:.0%})", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from tasks.unattended import act_unattended
 
 _RAISED = "raised the spend ceiling by as much again"
 _SENT_BY_UI = "Prefect"
+_DEFAULT_ORGANIZATION = "default"
 
 
 class SpendCeiling(BaseModel):
@@ -100,9 +101,11 @@ class CeilingGuard:
             Pause: the flow run is suspended, and its process must end.
             ConfigurationError: the flow run is of no deployment, so nobody would start it again.
         """
+        owner = self.execution.organization_id
+        whose = "" if owner == _DEFAULT_ORGANIZATION else f" --organization {owner}"
         reason = (
             f"the spend ceiling of {self.ceiling} is reached ({spent} spent); what it has is kept. To allow as much "
-            f"again: knowledge signal {self.execution.id} resume, or Resume in Prefect's UI"
+            f"again: knowledge signal {self.execution.id} resume{whose}, or Resume in Prefect's UI"
         )
         async with get_client() as client:
             suspended = await suspend(client, flow_run_id, suspension("ceiling", reason))
