@@ -109,11 +109,18 @@ def shared_stack() -> Generator[StackUnderTest]:
         try:
             yield _when_running(home, environment, endpoint, supervisor)
         finally:
-            # What flows in this process still have to tell the server; it would be waited for at exit, in vain.
-            for service in (EventsWorker, APILogWorker):
-                service.drain_all(timeout=_DRAIN_SECONDS, at_exit=False)
+            finish_telling()
             subprocess.run([str(BIN / "knowledge"), "down"], cwd=home, env=environment, timeout=90, check=True)
             supervisor.wait(timeout=30)
+
+
+def finish_telling() -> None:
+    """What this process still has to tell a Prefect server is told, before that stops: later it is waited for in vain.
+
+    Prefect keeps one such service for all servers, bound to the first.
+    """
+    for service in (EventsWorker, APILogWorker):
+        service.drain_all(timeout=_DRAIN_SECONDS, at_exit=False)
 
 
 def _when_running(

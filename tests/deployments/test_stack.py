@@ -26,6 +26,7 @@ from deployments.stack import RunningStack, running_stack, start_in_background, 
 from deployments.state import StackState, read_state
 from deployments.status import stack_status
 from knowledge.settings import Settings
+from tests.running_stack import finish_telling
 
 pytestmark = pytest.mark.stack
 
@@ -48,6 +49,7 @@ def settings() -> Generator[Settings]:
             start_in_background(settings, _ignore)
             yield settings
         finally:
+            finish_telling()
             stop_stack(settings)
 
 
