@@ -13,10 +13,10 @@ def run_flow_run(environment: Mapping[str, str], directory: str) -> None:
     """Run the flow run that the environment names, as `python -m prefect.engine` does, and exit as that does."""
     os.setsid()
     is_retuned = _prefect_settings(environment) != _prefect_settings(os.environ)
+    _name_process(environment[FLOW_RUN_VARIABLE])
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
-    _name_process(environment[FLOW_RUN_VARIABLE])
 
     import prefect.engine
     from prefect.context import refresh_global_settings_context
@@ -28,11 +28,12 @@ def run_flow_run(environment: Mapping[str, str], directory: str) -> None:
     finally:
         # A forked process ends without what an interpreter does at its end: Prefect sends its last logs then.
         threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
 
 
 def _name_process(flow_run_id: str) -> None:
-    # It would write over the environment, which tells whose process this is.
+    # It looks for the environment that the process began with, and would write over it: that tells whose process
+    # this is.
     os.environ["SPT_NOENV"] = "1"
     from setproctitle import setproctitle
 

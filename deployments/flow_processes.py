@@ -69,16 +69,25 @@ class ForkingStarter:
         await run_sync(process.start)
         handle: Any = process
         task_status.started(ProcessHandle(handle))
+        try:
+            await anyio.wait_readable(process.sentinel)
+        finally:
+            # Whoever stops the worker stops its runs; a process that has ended is not there to be told.
+            process.terminate()
         await run_sync(process.join)
+
+
+@cache
+def _worker_settings() -> dict[str, str]:
+    return ProcessJobConfiguration._base_environment()  # pyright: ignore[reportPrivateUsage]
 
 
 class ForkedJob(ProcessJobConfiguration):
     """Prefect's configuration of a process. Its own settings, which do not change, are worked out once."""
 
     @classmethod
-    @cache
     def _base_environment(cls) -> dict[str, str]:
-        return super()._base_environment()
+        return dict(_worker_settings())
 
 
 class ForkingWorker(ProcessWorker):

@@ -18,7 +18,8 @@ ACCEPTED_FROM = 0.7
 PROPOSED_FROM = 0.5
 _INITIALS, _ACRONYMS = "initials ", "acronym "
 _WORDS = "words "
-_FIRST_LETTERS = 2
+# Of each word of a name, and of the only one.
+_FIRST_LETTERS, _LETTERS_OF_ONE = 2, 5
 _SAME_LABEL, _SAME_ALIAS, _ACRONYM, _ALIKE = 0.75, 0.65, 0.6, 0.6
 _SEVERAL_WORDS, _SHARED_FACT, _MOST_SHARED = 0.1, 0.1, 0.2
 _NAMESAKES, _CONTRADICTION = -0.3, -0.4
@@ -82,7 +83,8 @@ def keys_of(entity: Entity) -> frozenset[str]:
     for name in _proper_names(entity):
         folded = folded_name(name)
         words = sorted(folded.split())
-        keys |= {f"{_WORDS}{' '.join(words)}", f"alike {' '.join(word[:_FIRST_LETTERS] for word in words)}"}
+        letters = _FIRST_LETTERS if len(words) > 1 else _LETTERS_OF_ONE
+        keys |= {f"{_WORDS}{' '.join(words)}", f"alike {' '.join(word[:letters] for word in words)}"}
         keys |= {f"{_INITIALS}{initials}" for initials in initials_of(folded) if len(initials) > 1}
         if is_acronym(name):
             keys.add(f"{_ACRONYMS}{folded}")

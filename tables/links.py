@@ -113,15 +113,22 @@ def _candidates(
     session: Session, extraction_id: ExtractionId, entities: Iterable[Entity]
 ) -> list[tuple[EntityId, EntityId]]:
     """Pairs of the extraction's entities and others', of other documents, who have a key that they seek; sorted."""
+    # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
     query = text(
         """
         SELECT DISTINCT own.entity_id, other.entity_id
         FROM unnest(CAST(:ids AS text[]), CAST(:sought AS text[])) AS own(entity_id, key)
         CROSS JOIN LATERAL (
             SELECT near.entity_id FROM knowledge.entity_name near
-            JOIN knowledge.entity theirs ON theirs.id = near.entity_id
-            JOIN knowledge.extraction there ON there.id = theirs.extraction_id
-            WHERE near.key = own.key AND there.deleted_at IS NULL AND there.document_id <> :document
+            CROSS JOIN LATERAL (
+                SELECT theirs.extraction_id FROM knowledge.entity theirs WHERE theirs.id = near.entity_id OFFSET 0
+            ) theirs
+            CROSS JOIN LATERAL (
+                SELECT FROM knowledge.extraction there
+                WHERE there.id = theirs.extraction_id AND there.deleted_at IS NULL AND there.document_id <> :document
+                OFFSET 0
+            ) there
+            WHERE near.key = own.key
             ORDER BY near.created_at, near.id LIMIT :most
         ) other
         ORDER BY 1, 2

@@ -130,7 +130,7 @@ class _DurableRunner:
     def _group_of(self, stage: Stage) -> Grouping[StageCall[Any], Any]:
         """Where calls of a pure stage of chunks wait for those that come at about the same time."""
         if stage not in self._groups:
-            compute_together: Task[[_Together], Coroutine[Any, Any, None]] = Task(
+            compute_together = Task(
                 self._compute_together,
                 name=stage.value,
                 task_run_name=_group_run_name,  # pyright: ignore[reportArgumentType]

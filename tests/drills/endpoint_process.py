@@ -2,10 +2,10 @@
 
 Started as `python -m tests.drills.endpoint_process --latency SECONDS [--embedding-latency SECONDS] --log FILE`, it
 prints its ports, then takes a fault plan (a JSON object, or null for none) a line from standard input, answers each
-with the time from which it holds, and ends when its standard input does. The log has a JSON object a line: `begun` (call, digest, kind, worker,
-and the fault that strikes it), then `answered` (call, status, whether anybody was still there to hear it, and until
-when a 429 asked to be left alone), and `lost` (call) for an answer that lay unread in its reader's socket when that
-died: the kernel then resets the connection instead of closing it.
+with the time from which it holds, and ends when its standard input does. The log has a JSON object
+a line: `begun` (call, digest, kind, worker, and the fault that strikes it), then `answered` (call, status, whether
+anybody was still there to hear it, and until when a 429 asked to be left alone), and `lost` (call) for an answer that
+lay unread in its reader's socket when that died: the kernel then resets the connection instead of closing it.
 """
 
 import argparse
