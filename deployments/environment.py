@@ -32,6 +32,8 @@ _SERVER_TUNING = {
 _WORKER_TUNING = {
     # A submitted run starts within a second instead of ten.
     "PREFECT_WORKER_QUERY_SECONDS": "1",
+    # A line for each task run would hide the story, and costs more than the task run.
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
 }
 # They would point a local stack at another server or profile than its own.
 _FOREIGN = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")

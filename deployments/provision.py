@@ -25,6 +25,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.database_urls import is_socket_url
+from deployments.flow_processes import ENGINE_COMMAND
 from deployments.parts import WORK_POOL, DatabaseRule
 from tasks.permits import EMBEDDING_LIMIT
 from tasks.results import RESULTS_BLOCK, ResultStorage
@@ -109,7 +110,7 @@ async def ensure_work_pool(client: PrefectClient) -> None:
     """The work pool of type `process`, if the server has none of the name."""
     template = ProcessWorker.get_default_base_job_template()
     # Named explicitly, the command starts the flow at once; else a first process resolves a workspace for it.
-    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+    template["variables"]["properties"]["command"]["default"] = ENGINE_COMMAND
     pool = WorkPoolCreate(
         name=WORK_POOL,
         type="process",

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import get_current_settings
-from prefect.workers.process import ProcessWorker
 
+from deployments.flow_processes import ForkingWorker, warm_up
 from deployments.parts import DATABASE_RULE_VARIABLE, DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL, DatabaseRule
 from deployments.provision import import_flows, provision
 
@@ -25,11 +25,12 @@ async def serve() -> None:
     """Work until cancelled."""
     readiness = _Readiness(os.environ.pop(READY_VARIABLE, None))
     database_url, rule = os.environ[DATABASE_URL_VARIABLE], DatabaseRule(os.environ[DATABASE_RULE_VARIABLE])
+    await warm_up()
     import_flows()
     async with get_client() as client:
         await _wait_for_server(client)
         await provision(client, database_url=database_url, rule=rule)
-    worker = ProcessWorker(
+    worker = ForkingWorker(
         work_pool_name=WORK_POOL,
         create_pool_if_not_found=False,
         limit=_flow_processes(),

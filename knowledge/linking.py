@@ -16,6 +16,10 @@ from knowledge.stages.names import folded_name, initials_of, is_acronym, is_prop
 ACCEPTED_FROM = 0.7
 """Links that score as much are taken for true; those from `PROPOSED_FROM` on wait for somebody to accept them."""
 PROPOSED_FROM = 0.5
+_INITIALS, _ACRONYMS = "initials ", "acronym "
+_WORDS = "words "
+# Of each word of a name, and of the only one.
+_FIRST_LETTERS, _LETTERS_OF_ONE = 2, 5
 _SAME_LABEL, _SAME_ALIAS, _ACRONYM, _ALIKE = 0.75, 0.65, 0.6, 0.6
 _SEVERAL_WORDS, _SHARED_FACT, _MOST_SHARED = 0.1, 0.1, 0.2
 _NAMESAKES, _CONTRADICTION = -0.3, -0.4
@@ -70,19 +74,41 @@ class Described:
 
 
 def keys_of(entity: Entity) -> frozenset[str]:
-    """The keys under which candidates for an entity are found: who shares none is not compared.
+    """The keys under which an entity is found by those that seek it (see `sought_by`).
 
-    Each proper name folded (`name`), its words in order of the alphabet (`words`), and its initials or the acronym
-    that it is (`short`).
+    For each proper name its words in order of the alphabet (`words`), their first letters in that order (`alike`, for
+    other spellings), and its initials, or that it is an acronym.
     """
     keys: set[str] = set()
     for name in _proper_names(entity):
         folded = folded_name(name)
-        keys |= {f"name {folded}", f"words {' '.join(sorted(folded.split()))}"}
-        keys |= {f"short {initials}" for initials in initials_of(folded) if len(initials) > 1}
+        words = sorted(folded.split())
+        letters = _FIRST_LETTERS if len(words) > 1 else _LETTERS_OF_ONE
+        keys |= {f"{_WORDS}{' '.join(words)}", f"alike {' '.join(word[:letters] for word in words)}"}
+        keys |= {f"{_INITIALS}{initials}" for initials in initials_of(folded) if len(initials) > 1}
         if is_acronym(name):
-            keys.add(f"short {folded}")
+            keys.add(f"{_ACRONYMS}{folded}")
     return frozenset(keys)
+
+
+def sought_by(keys: Iterable[str]) -> frozenset[str]:
+    """The keys of the candidates of an entity with these keys: who has none of them is not compared.
+
+    Who has initials seeks acronyms, and the other way round: that many people share their initials says nothing.
+    """
+    return frozenset(_sought(key) for key in keys)
+
+
+def is_whole_name(key: str) -> bool:
+    """Whether who shares this key has the same name, but for the order of its words."""
+    return key.startswith(_WORDS)
+
+
+def _sought(key: str) -> str:
+    for mine, theirs in ((_INITIALS, _ACRONYMS), (_ACRONYMS, _INITIALS)):
+        if key.startswith(mine):
+            return theirs + key.removeprefix(mine)
+    return key
 
 
 def judge(one: Described, other: Described) -> EntityLink | None:

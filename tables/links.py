@@ -1,7 +1,7 @@
 """Links between entities of an organisation's documents, found as documents come in."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import Index, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from knowledge.domain import Entity
 from knowledge.errors import NotFound
 from knowledge.ids import EntityId, EntityNameId, ExecutionId, ExtractionId, LinkId, OrganizationId
-from knowledge.linking import Described, EntityLink, LinkStatus, judge, keys_of
+from knowledge.linking import Described, EntityLink, LinkStatus, is_whole_name, judge, keys_of, sought_by
 from knowledge.stages.names import folded_name
 from tables.base import OrgTable, table_of, within_organization
 from tables.bulk import upsert
@@ -19,6 +19,8 @@ from tables.session import Database
 
 # A name that so many entities share (a country's) tells nothing; the first ones will do.
 _MOST_CANDIDATES = 50
+_NAMESAKES_KEY = "namesakes"
+"""Kept among the keys of an entity whose document's graph has another entity of one of its names."""
 _DATE_TYPES = ("date", "dateTime", "gYear", "gYearMonth")
 
 
@@ -28,7 +30,7 @@ class EntityNameRow(OrgTable):
     __tablename__ = "entity_name"
     __table_args__ = (
         within_organization("entity_id", "entity", cascade=True),
-        Index(None, "organization_id", "key"),
+        Index(None, "organization_id", "key", "created_at", "id"),
         Index(None, "organization_id", "entity_id"),
     )
 
@@ -71,8 +73,9 @@ def link_entities(
         if session.get(ExtractionRow, (organization_id, extraction_id)) is None:
             raise NotFound("extraction", extraction_id)
         own = _own_ids(session, extraction_id)
-        _write_keys(session, organization_id, own, execution_id)
-        candidates = _candidates(session, extraction_id)
+        entities = _entities(session, own)
+        _write_keys(session, organization_id, entities.values(), execution_id)
+        candidates = _candidates(session, extraction_id, entities.values())
         described = _described(session, {*own, *(other for _, other in candidates)})
         judged = (judge(described[entity], described[other]) for entity, other in candidates)
         links = {link.id: link for link in judged if link is not None}
@@ -84,19 +87,21 @@ def _own_ids(session: Session, extraction_id: ExtractionId) -> list[EntityId]:
 
 
 def _write_keys(
-    session: Session, organization_id: OrganizationId, entity_ids: Sequence[EntityId], execution_id: ExecutionId
+    session: Session, organization_id: OrganizationId, entities: Iterable[Entity], execution_id: ExecutionId
 ) -> None:
-    entities = _entities(session, entity_ids).values()
+    keys = {entity.id: keys_of(entity) for entity in entities}
+    times = Counter(key for own in keys.values() for key in own)
+    namesakes = {id_ for id_, own in keys.items() if any(times[key] > 1 and is_whole_name(key) for key in own)}
     rows = [
         {
             "organization_id": organization_id,
-            "id": EntityNameId.derive(entity.id, key),
-            "entity_id": entity.id,
+            "id": EntityNameId.derive(entity_id, key),
+            "entity_id": entity_id,
             "key": key,
             "source": str(execution_id),
         }
-        for entity in entities
-        for key in sorted(keys_of(entity))
+        for entity_id, own in keys.items()
+        for key in sorted((*own, *((_NAMESAKES_KEY,) if entity_id in namesakes else ())))
     ]
     table = table_of(EntityNameRow)
     upsert(
@@ -104,27 +109,40 @@ def _write_keys(
     )
 
 
-def _candidates(session: Session, extraction_id: ExtractionId) -> list[tuple[EntityId, EntityId]]:
-    """Pairs of the extraction's entities and others', of other documents, that share a key; sorted."""
+def _candidates(
+    session: Session, extraction_id: ExtractionId, entities: Iterable[Entity]
+) -> list[tuple[EntityId, EntityId]]:
+    """Pairs of the extraction's entities and others', of other documents, who have a key that they seek; sorted."""
+    # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
     query = text(
         """
         SELECT DISTINCT own.entity_id, other.entity_id
-        FROM knowledge.entity mine
-        JOIN knowledge.extraction here ON here.id = mine.extraction_id
-        JOIN knowledge.entity_name own ON own.entity_id = mine.id
+        FROM unnest(CAST(:ids AS text[]), CAST(:sought AS text[])) AS own(entity_id, key)
         CROSS JOIN LATERAL (
             SELECT near.entity_id FROM knowledge.entity_name near
-            JOIN knowledge.entity theirs ON theirs.id = near.entity_id
-            JOIN knowledge.extraction there ON there.id = theirs.extraction_id
-            WHERE near.key = own.key AND there.document_id <> here.document_id AND there.deleted_at IS NULL
+            CROSS JOIN LATERAL (
+                SELECT theirs.extraction_id FROM knowledge.entity theirs WHERE theirs.id = near.entity_id OFFSET 0
+            ) theirs
+            CROSS JOIN LATERAL (
+                SELECT FROM knowledge.extraction there
+                WHERE there.id = theirs.extraction_id AND there.deleted_at IS NULL AND there.document_id <> :document
+                OFFSET 0
+            ) there
+            WHERE near.key = own.key
             ORDER BY near.created_at, near.id LIMIT :most
         ) other
-        WHERE mine.extraction_id = :extraction
         ORDER BY 1, 2
         """
     )
-    rows = session.execute(query, {"extraction": str(extraction_id), "most": _MOST_CANDIDATES})
-    return [(EntityId(row[0]), EntityId(row[1])) for row in rows]
+    document = session.scalar(select(ExtractionRow.document_id).where(ExtractionRow.id == extraction_id))
+    sought = [(entity.id, key) for entity in entities for key in sorted(sought_by(keys_of(entity)))]
+    parameters = {
+        "ids": [id_ for id_, _ in sought],
+        "sought": [key for _, key in sought],
+        "document": document,
+        "most": _MOST_CANDIDATES,
+    }
+    return [(EntityId(row[0]), EntityId(row[1])) for row in session.execute(query, parameters)]
 
 
 def _entities(session: Session, ids: Iterable[EntityId]) -> dict[EntityId, Entity]:
@@ -169,17 +187,9 @@ def _facts(session: Session, ids: set[EntityId]) -> Iterable[tuple[EntityId, str
 
 
 def _namesakes(session: Session, ids: set[EntityId]) -> set[EntityId]:
-    """Those that share their document's graph with another entity that has one of their names."""
-    query = text(
-        """
-        SELECT DISTINCT mine.id FROM knowledge.entity mine
-        JOIN knowledge.entity_name own ON own.entity_id = mine.id AND own.key LIKE 'name %'
-        JOIN knowledge.entity_name near ON near.key = own.key AND near.entity_id <> mine.id
-        JOIN knowledge.entity theirs ON theirs.id = near.entity_id AND theirs.extraction_id = mine.extraction_id
-        WHERE mine.id = ANY(:ids)
-        """
-    )
-    return {EntityId(row[0]) for row in session.execute(query, {"ids": sorted(map(str, ids))})}
+    """Those that share their document's graph with another entity that has one of their names, as was noted then."""
+    query = text("SELECT entity_id FROM knowledge.entity_name WHERE key = :namesakes AND entity_id = ANY(:ids)")
+    return set(session.scalars(query, {"ids": sorted(map(str, ids)), "namesakes": _NAMESAKES_KEY}))
 
 
 def _write_links(

@@ -14,15 +14,19 @@ from pydantic import TypeAdapter
 from knowledge.domain import Stage, Usage
 from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
 from knowledge.ids import OrganizationId
+from knowledge.pipeline import CHUNK_STAGES
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
 from tasks.activities import ActivityRecorder, Attempt
 from tasks.cache_keys import result_key
+from tasks.groups import Group, Grouping
 from tasks.results import ResultStorage
 
 # The item's own last failure, and the one before: nobody was answered in between.
 _OUTAGE_FAILURES = 2
+# How long a computed stage of a chunk waits for those of other chunks, to share a task run with them.
+_GROUPING_SECONDS = 0.1
 Result = TypeVar("Result")
 StageTask = Task[["_Item"], Coroutine[Any, Any, str | None]]
 _Body = Callable[["_Item"], Coroutine[Any, Any, str | None]]
@@ -62,6 +66,13 @@ class _Item:
         self.asked = False
 
 
+class _Together:
+    """What a task of several items is about. A plain object, as `_Item` is."""
+
+    def __init__(self, group: Group[StageCall[Any], Any]) -> None:
+        self.group = group
+
+
 class _DurableRunner:
     def __init__(
         self,
@@ -77,8 +88,11 @@ class _DurableRunner:
         self._policy = policy
         self._fence = fence
         self._tasks: dict[tuple[Stage, int], StageTask] = {}
+        self._groups: dict[Stage, Grouping[StageCall[Any], Any]] = {}
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
+        if not call.identity and call.stage in CHUNK_STAGES:
+            return StageAnswer(cast(Result, await self._group_of(call.stage).call(call)))
         key = result_key(self._organization_id, call.identity) if call.identity else None
         if key is not None:
             stored = await self._stored(call, key)
@@ -112,6 +126,29 @@ class _DurableRunner:
             attempt.usage = _usage_of(value)
             attempt.cached = True
         return StageAnswer(value, cached=True)
+
+    def _group_of(self, stage: Stage) -> Grouping[StageCall[Any], Any]:
+        """Where calls of a pure stage of chunks wait for those that come at about the same time."""
+        if stage not in self._groups:
+            compute_together = Task(
+                self._compute_together,
+                name=stage.value,
+                task_run_name=_group_run_name,  # pyright: ignore[reportArgumentType]
+                cache_policy=NO_CACHE,
+                persist_result=False,
+                retries=self._policy.retries,
+                retry_delay_seconds=list(self._policy.delays_seconds()),
+                retry_condition_fn=is_worth_retrying,
+            )
+            self._groups[stage] = Grouping(lambda group: compute_together(_Together(group)), _GROUPING_SECONDS)
+        return self._groups[stage]
+
+    async def _compute_together(self, together: "_Together") -> None:
+        await together.group.run(self._compute_one)
+
+    async def _compute_one(self, call: StageCall[Any]) -> Any:
+        with self._recorder.attempt(call.stage, call.item, None):
+            return await call.run()
 
     def _make_task(self, call: StageCall[Any], failed: int) -> StageTask:
         """The stage's task for items of which `failed` attempts have failed: the retries that are left."""
@@ -198,6 +235,12 @@ async def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: Stat
 def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
     item: _Item = parameters["item"]
     return item.key
+
+
+def _group_run_name(parameters: dict[str, Any]) -> str:
+    together: _Together = parameters["together"]
+    first, *others = together.group.calls
+    return f"{first.label} and {len(others)} more" if others else first.label
 
 
 def _task_run_name(parameters: dict[str, Any]) -> str:

@@ -69,10 +69,15 @@ class Endpoint:
 
 
 @contextmanager
-def serving(log: Path, latency_seconds: float) -> Generator[Endpoint]:
-    """An endpoint that answers after about `latency_seconds`, and lives as long as the block, or as we do."""
+def serving(log: Path, latency_seconds: float, embedding_seconds: float | None = None) -> Generator[Endpoint]:
+    """An endpoint that answers after about `latency_seconds`, and lives as long as the block, or as we do.
+
+    With `embedding_seconds` every answer takes exactly its time, and embeddings have their own.
+    """
     module = "tests.drills.endpoint_process"
     command = [sys.executable, "-m", module, "--latency", str(latency_seconds), "--log", str(log)]
+    if embedding_seconds is not None:
+        command += ["--embedding-latency", str(embedding_seconds)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None

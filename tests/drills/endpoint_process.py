@@ -1,11 +1,11 @@
 """The drills' model endpoint, from inside.
 
-Started as `python -m tests.drills.endpoint_process --latency SECONDS --log FILE`, it prints its ports, then takes a
-fault plan (a JSON object, or null for none) a line from standard input, answers each with the time from which it
-holds, and ends when its standard input does. The log has a JSON object a line: `begun` (call, digest, kind, worker,
-and the fault that strikes it), then `answered` (call, status, whether anybody was still there to hear it, and until
-when a 429 asked to be left alone), and `lost` (call) for an answer that lay unread in its reader's socket when that
-died: the kernel then resets the connection instead of closing it.
+Started as `python -m tests.drills.endpoint_process --latency SECONDS [--embedding-latency SECONDS] --log FILE`, it
+prints its ports, then takes a fault plan (a JSON object, or null for none) a line from standard input, answers each
+with the time from which it holds, and ends when its standard input does. The log has a JSON object
+a line: `begun` (call, digest, kind, worker, and the fault that strikes it), then `answered` (call, status, whether
+anybody was still there to hear it, and until when a 429 asked to be left alone), and `lost` (call) for an answer that
+lay unread in its reader's socket when that died: the kernel then resets the connection instead of closing it.
 """
 
 import argparse
@@ -59,8 +59,9 @@ class _Asked:
 class _Scene:
     """What both servers share: the log, the fault plan, and how often each question was asked since it holds."""
 
-    def __init__(self, log: Path, latency_seconds: float) -> None:
+    def __init__(self, log: Path, latency_seconds: float, embedding_seconds: float | None) -> None:
         self._latency_seconds = latency_seconds
+        self._embedding_seconds = embedding_seconds
         self.plan: FaultPlan | None = None
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._numbers = itertools.count(1)
@@ -92,8 +93,13 @@ class _Scene:
             return asked.struck_by is not None and asked.struck_by.kind is FaultKind.HANG
         return plan.strikes(_endpoint_of(asked.kind), asked.digest, asked.time_asked)
 
-    def seconds_for(self, digest: str) -> float:
-        """How long an answer takes: half to one and a half of the latency, so that callers get out of step."""
+    def seconds_for(self, digest: str, kind: str) -> float:
+        """How long an answer takes: half to one and a half of the latency, so that callers get out of step.
+
+        Exactly the latency where embeddings have their own.
+        """
+        if self._embedding_seconds is not None:
+            return self._embedding_seconds if kind == EMBEDDINGS else self._latency_seconds
         return self._latency_seconds * (0.5 + int(digest[:8], 16) / 2**32)
 
     def write(self, event: str, call: int, **details: object) -> None:
@@ -195,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         if plan is not None and plan.kind in {FaultKind.INTERNAL_ERROR, FaultKind.UNAVAILABLE}:
             self._is_heard_after(_ERROR_SECONDS)
             return error_reply(int(plan.kind), "this is a drill"), {}
-        self._is_heard_after(self._scene.seconds_for(asked.digest))
+        self._is_heard_after(self._scene.seconds_for(asked.digest, asked.kind))
         if self._scene.hangs(asked):
             self._is_heard_after(_HELD_SECONDS)
             return Reply(b"", 0), {}
@@ -252,9 +258,10 @@ def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency", type=float, required=True)
+    parser.add_argument("--embedding-latency", type=float)
     parser.add_argument("--log", type=Path, required=True)
     arguments = parser.parse_args()
-    scene = _Scene(arguments.log, arguments.latency)
+    scene = _Scene(arguments.log, arguments.latency, arguments.embedding_latency)
     doors = {endpoint: _Door(scene) for endpoint in ENDPOINTS}
     print(json.dumps({endpoint: door.port for endpoint, door in doors.items()}), flush=True)
     for line in sys.stdin:

@@ -158,10 +158,11 @@ class DrillStack:
         return response.json()
 
     def flow_process(self, flow_run_id: str) -> ProcessIdentity | None:
-        """The live process of a flow run, whichever worker's, from its environment: its row knows it later."""
+        """The live process of a flow run, whichever worker's, from its name or environment: its row knows it later."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.environ().get(_FLOW_RUN_VARIABLE) == flow_run_id:
+                is_forked = flow_run_id in " ".join(process.cmdline())
+                if is_forked or process.environ().get(_FLOW_RUN_VARIABLE) == flow_run_id:
                     return ProcessIdentity.of(process.pid)
         return None
 

@@ -2,7 +2,7 @@
 
 from knowledge.domain import Entity
 from knowledge.ids import EntityId
-from knowledge.linking import Described, EntityLink, LinkStatus, judge, keys_of
+from knowledge.linking import Described, EntityLink, LinkStatus, judge, keys_of, sought_by
 
 BORN = "urn:birthDate"
 
@@ -57,13 +57,17 @@ def test_short_forms_and_spellings_are_proposed() -> None:
     assert judge(_described("a", "Marie Curie"), _described("b", "Pierre Curie")) is None
 
 
-def test_candidates_share_a_key_and_others_do_not() -> None:
-    """Nobody is compared with everybody."""
+def test_candidates_have_a_key_that_is_sought_and_others_do_not() -> None:
+    """Nobody is compared with everybody, and two people not for having the same initials."""
 
-    def keys(label: str) -> frozenset[str]:
-        return keys_of(_described("a", label).entity)
+    def are_compared(one: str, other: str) -> bool:
+        mine, theirs = (keys_of(_described("a", label).entity) for label in (one, other))
+        assert bool(sought_by(mine) & theirs) == bool(sought_by(theirs) & mine)
+        return bool(sought_by(mine) & theirs)
 
-    assert keys("Curie, Marie") & keys("Marie Curie")
-    assert keys("W.H.O.") & keys("World Health Organization")
-    assert not keys("Marie Curie") & keys("Pierre Curie")
-    assert not keys("the company")
+    assert are_compared("Curie, Marie", "Marie Curie")
+    assert are_compared("W.H.O.", "World Health Organization")
+    assert are_compared("Wilhelm Roentgen", "Wilhelm Rontgen")
+    assert not are_compared("Marie Curie", "Pierre Curie")
+    assert not are_compared("Wendy Holmes Olsen", "World Health Organization")
+    assert not keys_of(_described("a", "the company").entity)

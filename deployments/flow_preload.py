@@ -1,0 +1,56 @@
+"""What every flow process needs, imported once by the process that they are forked from.
+
+Nothing here may start a thread, open a connection or draw a random number: what is forked would share it.
+"""
+
+import gc
+import importlib
+
+from pydantic import BaseModel
+from sqlalchemy.orm import configure_mappers
+
+from knowledge.models.embedded.loading import language
+from knowledge.settings import Settings
+
+_MODULES = ("prefect.engine", "prefect.flow_engine", "flows.extraction", "flows.answer", "flows.indexing")
+# The worker is the main module of its children, so they execute it again: what it imports is here by then.
+_WORKER = "deployments.worker"
+# Prefect and the SDK import these when they are first used.
+_LATE = (
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "prefect.concurrency._sync",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "rich._emoji_codes",
+)
+_LATE_IN_SDK = ("openai.resources.chat.completions", "openai.resources.embeddings", "openai.lib._parsing._embeddings")
+_REMOTE_MODELS = ("knowledge.models.openai", "knowledge.models.chat_extraction", "knowledge.models.chat_answers")
+
+
+def _complete_models(base: type[BaseModel]) -> None:
+    """Build the validators that pydantic puts off until a model is first used."""
+    for model in base.__subclasses__():
+        if not model.__pydantic_complete__:
+            # One that refers to what is not imported stays as it was.
+            model.model_rebuild(raise_errors=False)
+        _complete_models(model)
+
+
+def _preload() -> None:
+    settings = Settings()
+    for module in (*_MODULES, *_LATE, _WORKER):
+        importlib.import_module(module)
+    if settings.chat.is_configured or settings.embedding.is_configured:
+        for module in (*_REMOTE_MODELS, *_LATE_IN_SDK):
+            importlib.import_module(module)
+    if not settings.chat.is_configured:
+        language()
+    configure_mappers()
+    _complete_models(BaseModel)
+    # What is here now stays, so no process need copy it to have its garbage counted.
+    gc.collect()
+    gc.freeze()
+
+
+_preload()

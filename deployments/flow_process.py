@@ -1,0 +1,49 @@
+"""A forked flow process, from its first instruction to its last."""
+
+import atexit
+import os
+import runpy
+import threading
+from collections.abc import Mapping
+
+FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+
+
+def run_flow_run(environment: Mapping[str, str], directory: str) -> None:
+    """Run the flow run that the environment names, as `python -m prefect.engine` does, and exit as that does."""
+    os.setsid()
+    is_retuned = _prefect_settings(environment) != _prefect_settings(os.environ)
+    _name_process(environment[FLOW_RUN_VARIABLE])
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(directory)
+
+    import prefect.engine
+    from prefect.context import refresh_global_settings_context
+
+    if is_retuned:
+        refresh_global_settings_context()
+    try:
+        runpy.run_path(str(prefect.engine.__file__), run_name="__main__")
+    finally:
+        # A forked process ends without what an interpreter does at its end: Prefect sends its last logs then.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+
+
+def _name_process(flow_run_id: str) -> None:
+    # It looks for the environment that the process began with, and would write over it: that tells whose process
+    # this is.
+    os.environ["SPT_NOENV"] = "1"
+    from setproctitle import setproctitle
+
+    setproctitle(f"knowledge: flow run {flow_run_id}")
+
+
+def _prefect_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Prefect's settings; names with two underscores are of a run."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PREFECT_") and not name.startswith("PREFECT__")
+    }

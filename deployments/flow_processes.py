@@ -1,0 +1,136 @@
+"""Flow processes that start at once: forked from a process that has imported what every run needs.
+
+A process that Prefect's worker starts imports Prefect, our packages and the model clients: seconds of processor time
+for each run, more than reading a short document takes. Here a fork server, which runs no flow itself, imports them
+once. What is forked from it shares that memory until it writes to it.
+
+Private parts of Prefect are used as its own process worker uses them; its version is pinned to the minor release.
+"""
+
+import multiprocessing
+import tempfile
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.to_thread import run_sync
+from prefect.client.schemas.objects import FlowRun
+from prefect.flows import load_flow_from_flow_run
+from prefect.runner._control_channel import ControlChannel
+from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from deployments.flow_process import FLOW_RUN_VARIABLE, run_flow_run
+
+ENGINE_COMMAND = "python -m prefect.engine"
+"""The work pool's command: it stands for a forked process here, and is run by Prefect's own worker."""
+
+_PRELOADED = "deployments.flow_preload"
+
+
+def fork_server() -> ForkServerContext | None:
+    """The context whose processes are forked from one that has imported everything; None where nothing can be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    return context
+
+
+class ForkingStarter:
+    """Starts the process of one run, and lasts as long as it."""
+
+    def __init__(
+        self, context: ForkServerContext, channel: ControlChannel, environment: dict[str, str], directory: str
+    ) -> None:
+        self._context = context
+        self._channel = channel
+        self._environment = environment
+        self._directory = directory
+
+    async def start(
+        self,
+        flow_run: FlowRun,
+        task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """What Prefect's executor expects of a starter: says the handle at once, returns at the process's end."""
+        port, token = self._channel.register(flow_run.id)
+        own = {
+            FLOW_RUN_VARIABLE: str(flow_run.id),
+            "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
+            "PREFECT__CONTROL_PORT": str(port),
+            "PREFECT__CONTROL_TOKEN": token,
+        }
+        process = self._context.Process(target=run_flow_run, args=({**self._environment, **own}, self._directory))
+        # The first one waits for the fork server's imports.
+        await run_sync(process.start)
+        handle: Any = process
+        task_status.started(ProcessHandle(handle))
+        try:
+            await anyio.wait_readable(process.sentinel)
+        finally:
+            # Whoever stops the worker stops its runs; a process that has ended is not there to be told.
+            process.terminate()
+        await run_sync(process.join)
+
+
+@cache
+def _worker_settings() -> dict[str, str]:
+    return ProcessJobConfiguration._base_environment()  # pyright: ignore[reportPrivateUsage]
+
+
+class ForkedJob(ProcessJobConfiguration):
+    """Prefect's configuration of a process. Its own settings, which do not change, are worked out once."""
+
+    @classmethod
+    def _base_environment(cls) -> dict[str, str]:
+        return dict(_worker_settings())
+
+
+class ForkingWorker(ProcessWorker):
+    """Prefect's process worker with forked flow processes; a deployment's own command is run as it would."""
+
+    job_configuration = ForkedJob
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Start the run's process and wait for its end."""
+        context = fork_server()
+        is_special = configuration.command != ENGINE_COMMAND or configuration.working_dir is not None
+        if context is None or is_special:
+            return await super().run(flow_run, configuration, task_status)
+        status = task_status or anyio.TASK_STATUS_IGNORED
+        environment = {name: value for name, value in configuration.env.items() if value is not None}
+        with tempfile.TemporaryDirectory(suffix="prefect") as directory:
+            async with FlowRunExecutorContext() as executors:
+                starter = ForkingStarter(context, executors.control_channel, environment, directory)
+                executor = executors.create_executor(
+                    flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
+                )
+                execution: FlowRunExecutionResult | None = None
+
+                async def execute(*, task_status: anyio.abc.TaskStatus[ProcessHandle]) -> None:
+                    nonlocal execution
+                    execution = await executor.submit(task_status=task_status)
+
+                async with anyio.create_task_group() as group:
+                    handle = await group.start(execute)
+                    status.started(handle.pid or 0)
+        if execution is None or execution.status_code is None:
+            raise RuntimeError("the flow process was not started")
+        return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+
+async def warm_up() -> None:
+    """Have the fork server import while nothing waits for it yet."""
+    if fork_server() is not None:
+        from multiprocessing import forkserver
+
+        await run_sync(forkserver.ensure_running)
