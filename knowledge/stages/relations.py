@@ -26,6 +26,8 @@ STAGE_VERSION = "2"
 # so is one whose quotation names an end only by a pronoun.
 _UNQUOTED_FACTOR = 0.5
 _UNNAMED_FACTOR = 0.8
+UNKNOWN_PREDICATE = "has a predicate that the ontology does not have"
+"""Why a statement that cannot be mapped to the ontology is rejected."""
 _FILLERS = frozenset({"", "n/a", "na", "none", "null", "nil", "unknown", "unspecified", "not specified", "-", "?"})
 
 
@@ -89,7 +91,7 @@ class _FactReader:
         iri = self._ontology.property_of(item.predicate)
         predicate = self._ontology.get_property(iri) if iri else None
         if predicate is None:
-            raise _Unusable("has a predicate that the ontology does not have")
+            raise _Unusable(UNKNOWN_PREDICATE)
         subject = self._thing(item.subject)
         if subject is None:
             raise _Unusable("is about a thing that is not listed")

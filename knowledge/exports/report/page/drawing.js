@@ -1,0 +1,222 @@
+"use strict";
+
+const MOST_DRAWN = 2000;
+const FIRST_PAINT_MILLISECONDS = 250;
+const SLICE_MILLISECONDS = 12;
+const REDRAW_MILLISECONDS = 400;
+const COLOURS = 7;
+
+/** The graph on its canvas: places by d3-force, drawn by Cytoscape, with everything that is not selected faded. */
+class Drawing {
+  constructor(model, onSelect) {
+    this.model = model;
+    this.container = document.getElementById("graph");
+    this.drawn = this.bestConnected();
+    this.isDrawn = new Set(this.drawn);
+    this.touched = false;
+    this.edges = model.facts.flatMap((fact, n) =>
+      fact.object !== null && this.isDrawn.has(fact.subject) && this.isDrawn.has(fact.object) ? [n] : [],
+    );
+    this.simulate();
+    this.cy = cytoscape({
+      container: this.container,
+      elements: this.elements(),
+      style: this.style(),
+      layout: { name: "preset", fit: true, padding: 20 },
+      minZoom: 0.02,
+      maxZoom: 4,
+      pixelRatio: this.drawn.length > 500 ? 1 : "auto",
+      textureOnViewport: this.drawn.length > 500,
+      hideEdgesOnViewport: this.edges.length > 3000,
+      boxSelectionEnabled: false,
+      autounselectify: true,
+    });
+    this.cy.on("tap", "node", (event) => onSelect(event.target.data("n")));
+    this.cy.on("tapstart scrollzoom pinchzoom", () => {
+      this.touched = true;
+    });
+    this.container.addEventListener("keydown", (event) => this.onKey(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.cy.style(this.style()));
+    this.tell();
+    this.settle();
+  }
+
+  /** The entities that are drawn: all, or where there are too many those with the most facts. */
+  bestConnected() {
+    const all = this.model.entities.map((_, n) => n);
+    if (all.length <= MOST_DRAWN) return all;
+    const degree = (n) => this.model.factsOf[n].length;
+    return all.sort((one, other) => degree(other) - degree(one) || one - other).slice(0, MOST_DRAWN);
+  }
+
+  simulate() {
+    const nodes = new Map(this.drawn.map((n) => [n, { n, size: 6 + 3 * Math.sqrt(this.model.factsOf[n].length) }]));
+    const links = this.edges.map((n) => ({
+      source: nodes.get(this.model.facts[n].subject),
+      target: nodes.get(this.model.facts[n].object),
+    }));
+    this.places = nodes;
+    this.simulation = d3
+      .forceSimulation([...nodes.values()])
+      .force("link", d3.forceLink(links).distance(45))
+      .force("charge", d3.forceManyBody().strength(-70).distanceMax(500))
+      .force("x", d3.forceX().strength(0.06))
+      .force("y", d3.forceY().strength(0.06))
+      .stop();
+    this.tick(FIRST_PAINT_MILLISECONDS);
+  }
+
+  /** Goes on with the layout for so long at most; whether it is finished. */
+  tick(milliseconds) {
+    const until = performance.now() + milliseconds;
+    while (performance.now() < until) {
+      if (this.simulation.alpha() < this.simulation.alphaMin()) return true;
+      this.simulation.tick();
+    }
+    return false;
+  }
+
+  /** Finishes the layout in slices, between which the page answers. */
+  settle() {
+    let shown = performance.now();
+    const goOn = () => {
+      const isDone = this.tick(SLICE_MILLISECONDS);
+      if (isDone || performance.now() - shown > REDRAW_MILLISECONDS) {
+        this.cy.nodes().positions((node) => this.place(node.data("n")));
+        if (!this.touched) this.cy.fit(undefined, 20);
+        shown = performance.now();
+      }
+      if (isDone) document.documentElement.dataset.settled = "true";
+      else setTimeout(goOn);
+    };
+    setTimeout(goOn);
+  }
+
+  place(n) {
+    const { x, y } = this.places.get(n);
+    return { x, y };
+  }
+
+  elements() {
+    const nodes = this.drawn.map((n) => ({
+      group: "nodes",
+      data: { id: `n${n}`, n, label: this.model.entities[n].label, size: this.places.get(n).size, colour: this.colour(n) },
+      position: this.place(n),
+    }));
+    const edges = this.edges.map((n) => {
+      const { subject, object, predicate } = this.model.facts[n];
+      const label = this.model.terms[predicate].label;
+      return { group: "edges", data: { id: `f${n}`, n, label, source: `n${subject}`, target: `n${object}` } };
+    });
+    return [...nodes, ...edges];
+  }
+
+  /** The number of the entity's colour: that of its most used class. */
+  colour(n) {
+    const places = this.model.entities[n].classes.map((term) => this.model.classes.indexOf(term));
+    return Math.min(COLOURS, ...places.filter((place) => place >= 0));
+  }
+
+  style() {
+    const computed = getComputedStyle(document.documentElement);
+    const value = (name) => computed.getPropertyValue(name).trim();
+    const colours = Array.from({ length: COLOURS + 1 }, (_, n) => value(`--c${n}`));
+    const faded = Number(value("--faded"));
+    return [
+      {
+        selector: "node",
+        style: {
+          width: "data(size)",
+          height: "data(size)",
+          label: "data(label)",
+          color: value("--ink"),
+          "background-color": (node) => colours[node.data("colour")],
+          "font-size": 9,
+          "min-zoomed-font-size": 9,
+          "text-max-width": 120,
+          "text-wrap": "ellipsis",
+          "text-outline-color": value("--raised"),
+          "text-outline-width": 1.5,
+          "text-valign": "bottom",
+        },
+      },
+      { selector: "edge", style: { width: 1, "line-color": value("--edge"), "curve-style": "haystack" } },
+      { selector: ".below", style: { display: "none" } },
+      { selector: ".faded", style: { opacity: faded } },
+      {
+        selector: "edge.near",
+        style: {
+          width: 2,
+          label: "data(label)",
+          color: value("--quiet"),
+          "curve-style": "bezier",
+          "font-size": 8,
+          "line-color": value("--accent"),
+          "min-zoomed-font-size": 8,
+          "target-arrow-color": value("--accent"),
+          "target-arrow-shape": "triangle",
+          "text-outline-color": value("--raised"),
+          "text-outline-width": 1.5,
+        },
+      },
+      { selector: "node.chosen", style: { "border-color": value("--accent"), "border-width": 4, "min-zoomed-font-size": 0 } },
+    ];
+  }
+
+  /** Shows an entity with its neighbours, and everything else faded; null shows all alike. */
+  select(n) {
+    this.cy.batch(() => {
+      this.cy.elements().removeClass("faded near chosen");
+      const node = n === null ? this.cy.collection() : this.cy.getElementById(`n${n}`);
+      if (node.empty()) return;
+      const near = node.closedNeighborhood();
+      this.cy.elements().not(near).addClass("faded");
+      near.edges().addClass("near");
+      node.addClass("chosen");
+    });
+    if (n !== null && this.isDrawn.has(n)) this.bringToSight(n);
+  }
+
+  bringToSight(n) {
+    const node = this.cy.getElementById(`n${n}`);
+    const zoom = Math.max(this.cy.zoom(), 1.1);
+    this.touched = true;
+    this.cy.zoom({ level: zoom, position: node.position() });
+    this.cy.center(node);
+  }
+
+  /** Hides the facts that are less sure than is wanted. */
+  filter() {
+    this.cy.batch(() => this.cy.edges().forEach((edge) => edge.toggleClass("below", !this.model.isShown(edge.data("n")))));
+  }
+
+  onKey(event) {
+    const step = 60;
+    const moves = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
+    const zooms = { "+": 1.25, "=": 1.25, "-": 0.8 };
+    if (moves[event.key]) this.cy.panBy({ x: moves[event.key][0], y: moves[event.key][1] });
+    else if (zooms[event.key]) this.cy.zoom({ level: this.cy.zoom() * zooms[event.key], renderedPosition: this.middle() });
+    else if (event.key === "0") this.cy.fit(undefined, 20);
+    else return;
+    this.touched = true;
+    event.preventDefault();
+  }
+
+  middle() {
+    return { x: this.cy.width() / 2, y: this.cy.height() / 2 };
+  }
+
+  tell() {
+    const all = this.model.entities.length;
+    document.getElementById("drawn").textContent =
+      this.drawn.length < all
+        ? `The ${this.drawn.length.toLocaleString("en")} best connected of ${all.toLocaleString("en")} entities are drawn; the list has all.`
+        : "";
+    const classes = this.model.classes.slice(0, COLOURS);
+    const items = classes.map((term, n) => [`c${n}`, this.model.terms[term].label]);
+    if (this.model.entities.some((_, n) => this.colour(n) === COLOURS)) items.push(["c7", "other"]);
+    document
+      .getElementById("legend")
+      .replaceChildren(...items.map(([colour, label]) => element("li", {}, element("span", { class: `dot ${colour}` }), label)));
+  }
+}
