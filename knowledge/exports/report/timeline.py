@@ -209,7 +209,7 @@ def _wait(before: datetime, after: datetime, attempts: Sequence[Attempt], signal
         return TimelineEvent(EventKind.OUTAGE, before, f"{seconds} without an answer; the last failure: {error}", after)
     if interrupted:
         return TimelineEvent(EventKind.WAIT, before, f"{seconds} without an answer, in part without a process", after)
-    why = "waiting for a limit or a slow endpoint" if under_way else "nothing was under way"
+    why = "waiting for a model or a limit" if under_way else "nothing was under way"
     return TimelineEvent(EventKind.WAIT, before, f"{seconds} without an answer: {why}", after)
 
 

@@ -1,10 +1,17 @@
 "use strict";
 
 const MOST_DRAWN = 2000;
-const FIRST_PAINT_MILLISECONDS = 250;
-const SLICE_MILLISECONDS = 12;
-const REDRAW_MILLISECONDS = 400;
+const FIRST_PAINT_MILLISECONDS = 400;
+const SLICE_MILLISECONDS = 25;
+const REDRAW_MILLISECONDS = 500;
+const REST_MILLISECONDS = 400;
+const TICKS = 160;
 const COLOURS = 7;
+const MOST_TOLD = 12;
+const MOST_NAMED = 200;
+const LARGEST_ZOOM = 1.6;
+const MOST_FADED = 600;
+const MOST_LABEL_CHARACTERS = 30;
 
 /** The graph on its canvas: places by d3-force, drawn by Cytoscape, with everything that is not selected faded. */
 class Drawing {
@@ -22,7 +29,8 @@ class Drawing {
       container: this.container,
       elements: this.elements(),
       style: this.style(),
-      layout: { name: "preset", fit: true, padding: 20 },
+      layout: { name: "preset", fit: false },
+      ...this.wholeView(),
       minZoom: 0.02,
       maxZoom: 4,
       pixelRatio: this.drawn.length > 500 ? 1 : "auto",
@@ -32,12 +40,14 @@ class Drawing {
       autounselectify: true,
     });
     this.cy.on("tap", "node", (event) => onSelect(event.target.data("n")));
+    this.cy.on("viewport", () => this.nameSoon());
     this.cy.on("tapstart scrollzoom pinchzoom", () => {
       this.touched = true;
     });
     this.container.addEventListener("keydown", (event) => this.onKey(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.cy.style(this.style()));
     this.tell();
+    this.name();
     this.settle();
   }
 
@@ -62,6 +72,7 @@ class Drawing {
       .force("charge", d3.forceManyBody().strength(-70).distanceMax(500))
       .force("x", d3.forceX().strength(0.06))
       .force("y", d3.forceY().strength(0.06))
+      .alphaDecay(1 - 0.001 ** (1 / TICKS))
       .stop();
     this.tick(FIRST_PAINT_MILLISECONDS);
   }
@@ -76,20 +87,39 @@ class Drawing {
     return false;
   }
 
-  /** Finishes the layout in slices, between which the page answers. */
+  /**
+   * Finishes the layout in slices, between which the page answers. While somebody types or points it rests, and it is
+   * drawn anew the less often the longer that takes.
+   */
   settle() {
-    let shown = performance.now();
+    let restUntil = 0;
+    let redrawAt = performance.now() + REDRAW_MILLISECONDS;
+    for (const act of ["keydown", "input", "pointerdown", "wheel"]) {
+      addEventListener(act, () => (restUntil = performance.now() + REST_MILLISECONDS), { capture: true, passive: true });
+    }
     const goOn = () => {
+      if (performance.now() < restUntil) return setTimeout(goOn, REST_MILLISECONDS / 4);
       const isDone = this.tick(SLICE_MILLISECONDS);
-      if (isDone || performance.now() - shown > REDRAW_MILLISECONDS) {
-        this.cy.nodes().positions((node) => this.place(node.data("n")));
-        if (!this.touched) this.cy.fit(undefined, 20);
-        shown = performance.now();
+      if (isDone || performance.now() > redrawAt) {
+        const took = this.redraw();
+        redrawAt = performance.now() + Math.max(REDRAW_MILLISECONDS, 8 * took);
       }
-      if (isDone) document.documentElement.dataset.settled = "true";
-      else setTimeout(goOn);
+      return isDone ? this.onSettled() : setTimeout(goOn);
     };
     setTimeout(goOn);
+  }
+
+  /** Draws the places that the layout has found; how many milliseconds that took, but for the painting. */
+  redraw() {
+    const begun = performance.now();
+    this.cy.nodes().positions((node) => this.place(node.data("n")));
+    if (!this.touched) this.cy.viewport(this.wholeView());
+    return performance.now() - begun;
+  }
+
+  onSettled() {
+    document.documentElement.dataset.settled = "true";
+    performance.mark("settled");
   }
 
   place(n) {
@@ -97,10 +127,45 @@ class Drawing {
     return { x, y };
   }
 
+  /** Zoom and pan that show all places. Cytoscape's own `fit` measures every label and edge first. */
+  wholeView() {
+    const places = [...this.places.values()];
+    const [left, right] = [Math.min(...places.map(({ x }) => x)), Math.max(...places.map(({ x }) => x))];
+    const [top, bottom] = [Math.min(...places.map(({ y }) => y)), Math.max(...places.map(({ y }) => y))];
+    if (!places.length) return { zoom: 1, pan: { x: 0, y: 0 } };
+    const { clientWidth: width, clientHeight: height } = this.container;
+    const margin = 40;
+    const zoom = Math.min(LARGEST_ZOOM, (width - margin) / (right - left + margin), (height - margin) / (bottom - top + margin));
+    return { zoom, pan: { x: width / 2 - (zoom * (left + right)) / 2, y: height / 2 - (zoom * (top + bottom)) / 2 } };
+  }
+
+  nameSoon() {
+    clearTimeout(this.naming);
+    this.naming = setTimeout(() => this.name(), REST_MILLISECONDS / 4);
+  }
+
+  /** Names the nodes in sight where they are not too many to be read, else the best connected ones. */
+  name() {
+    const { x1, x2, y1, y2 } = this.cy.extent();
+    const isInSight = ({ x, y }) => x >= x1 && x <= x2 && y >= y1 && y <= y2;
+    let inSight = this.drawn.filter((n) => isInSight(this.places.get(n)));
+    if (inSight.length > MOST_NAMED) {
+      const degree = (n) => this.model.factsOf[n].length;
+      inSight = inSight.sort((one, other) => degree(other) - degree(one)).slice(0, MOST_NAMED / 4);
+    }
+    this.cy.batch(() => {
+      this.cy.nodes(".named").not(".near").removeClass("named");
+      for (const n of inSight) this.cy.getElementById(`n${n}`).addClass("named");
+      // Sizes are in the drawing's units: names are to be as large on the screen however far away it is.
+      this.cy.nodes(".named").style("font-size", Math.max(9, 10 / this.cy.zoom()));
+    });
+  }
+
   elements() {
     const nodes = this.drawn.map((n) => ({
       group: "nodes",
-      data: { id: `n${n}`, n, label: this.model.entities[n].label, size: this.places.get(n).size, colour: this.colour(n) },
+      classes: `c${this.colour(n)}`,
+      data: { id: `n${n}`, n, label: shortened(this.model.entities[n].label), size: this.places.get(n).size },
       position: this.place(n),
     }));
     const edges = this.edges.map((n) => {
@@ -128,18 +193,20 @@ class Drawing {
         style: {
           width: "data(size)",
           height: "data(size)",
+        },
+      },
+      {
+        selector: "node.named",
+        style: {
           label: "data(label)",
           color: value("--ink"),
-          "background-color": (node) => colours[node.data("colour")],
           "font-size": 9,
-          "min-zoomed-font-size": 9,
-          "text-max-width": 120,
-          "text-wrap": "ellipsis",
           "text-outline-color": value("--raised"),
           "text-outline-width": 1.5,
           "text-valign": "bottom",
         },
       },
+      ...colours.map((colour, n) => ({ selector: `.c${n}`, style: { "background-color": colour } })),
       { selector: "edge", style: { width: 1, "line-color": value("--edge"), "curve-style": "haystack" } },
       { selector: ".below", style: { display: "none" } },
       { selector: ".faded", style: { opacity: faded } },
@@ -147,31 +214,41 @@ class Drawing {
         selector: "edge.near",
         style: {
           width: 2,
-          label: "data(label)",
+          "z-index": 1,
           color: value("--quiet"),
           "curve-style": "bezier",
-          "font-size": 8,
           "line-color": value("--accent"),
-          "min-zoomed-font-size": 8,
           "target-arrow-color": value("--accent"),
           "target-arrow-shape": "triangle",
-          "text-outline-color": value("--raised"),
-          "text-outline-width": 1.5,
         },
       },
-      { selector: "node.chosen", style: { "border-color": value("--accent"), "border-width": 4, "min-zoomed-font-size": 0 } },
+      {
+        selector: "edge.told",
+        style: {
+          label: "data(label)",
+          "font-size": 8,
+          "min-zoomed-font-size": 8,
+          "text-outline-color": value("--raised"),
+          "text-outline-width": 1.5,
+          "text-rotation": "autorotate",
+        },
+      },
+      { selector: "node.chosen", style: { "border-color": value("--accent"), "border-width": 4, "z-index": 2 } },
     ];
   }
 
   /** Shows an entity with its neighbours, and everything else faded; null shows all alike. */
   select(n) {
     this.cy.batch(() => {
-      this.cy.elements().removeClass("faded near chosen");
+      this.cy.elements(".faded, .near, .chosen").removeClass("faded near told chosen");
       const node = n === null ? this.cy.collection() : this.cy.getElementById(`n${n}`);
       if (node.empty()) return;
       const near = node.closedNeighborhood();
-      this.cy.elements().not(near).addClass("faded");
-      near.edges().addClass("near");
+      if (this.drawn.length <= MOST_FADED) this.cy.elements().not(near).addClass("faded");
+      near.addClass("near");
+      near.nodes().addClass("named");
+      this.nameSoon();
+      if (near.edges().length <= MOST_TOLD) near.edges().addClass("told");
       node.addClass("chosen");
     });
     if (n !== null && this.isDrawn.has(n)) this.bringToSight(n);
@@ -196,7 +273,7 @@ class Drawing {
     const zooms = { "+": 1.25, "=": 1.25, "-": 0.8 };
     if (moves[event.key]) this.cy.panBy({ x: moves[event.key][0], y: moves[event.key][1] });
     else if (zooms[event.key]) this.cy.zoom({ level: this.cy.zoom() * zooms[event.key], renderedPosition: this.middle() });
-    else if (event.key === "0") this.cy.fit(undefined, 20);
+    else if (event.key === "0") this.cy.viewport(this.wholeView());
     else return;
     this.touched = true;
     event.preventDefault();
@@ -219,4 +296,10 @@ class Drawing {
       .getElementById("legend")
       .replaceChildren(...items.map(([colour, label]) => element("li", {}, element("span", { class: `dot ${colour}` }), label)));
   }
+}
+
+/** A label that does not cover half of the drawing. */
+function shortened(label) {
+  const points = [...label];
+  return points.length > MOST_LABEL_CHARACTERS ? `${points.slice(0, MOST_LABEL_CHARACTERS).join("")}…` : label;
 }

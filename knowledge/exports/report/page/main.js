@@ -30,6 +30,7 @@ function main() {
   const chosen = model.byId.get(location.hash.slice(1));
   if (chosen !== undefined) select(chosen);
   document.documentElement.dataset.ready = "true";
+  performance.mark("ready");
 }
 
 function head(model) {
