@@ -47,6 +47,17 @@ def write_report(
     return report
 
 
+def render_report(settings: Settings, organization_id: OrganizationId, execution_ids: Sequence[ExecutionId]) -> str:
+    """The page that `write_report` writes.
+
+    Raises:
+        ConfigurationError, NotFound: as there.
+        StoreUnavailable: the database did not answer.
+    """
+    with open_database(settings) as database:
+        return report_html(load_report(database, organization_id, execution_ids))
+
+
 def save_page(report: Report, file: Path) -> None:
     """Writes the page, for its owner's eyes only: it holds the documents. A reader never sees half of one."""
     file.parent.mkdir(parents=True, exist_ok=True)

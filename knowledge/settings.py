@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".knowledge"), description="where the local stack keeps its state")
     database_url: SecretStr | None = Field(default=None, description="used instead of the embedded PostgreSQL")
     port: Annotated[int, Field(ge=1, le=65535)] = 4200
+    reports_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="where reports are served, for links to them in Prefect's UI"
+    )
     chat: EndpointSettings = EndpointSettings()
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()

@@ -34,7 +34,7 @@ def running_chromium() -> Generator[Browser | None]:
         if program is None:
             yield None
             return
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
             yield browser
         finally:

@@ -17,7 +17,7 @@ from importlib.resources.abc import Traversable
 from knowledge.exports.report.data import page_data
 from knowledge.exports.report.report import Report
 
-_ROOM = files(__package__)
+_ROOM = files("knowledge.exports.report")
 _VENDORED = ("cytoscape.min.js", "d3-dispatch.min.js", "d3-quadtree.min.js", "d3-timer.min.js", "d3-force.min.js")
 _SCRIPTS = ("model.js", "elements.js", "drawing.js", "passage.js", "entities.js", "lists.js", "history.js", "main.js")
 _PLACE = re.compile(r"<!--\{(\w+)\}-->")
