@@ -12,6 +12,8 @@ from prefect.client.schemas.sorting import ArtifactSort
 from knowledge.ids import ExecutionId, FlowRunId
 
 _MOST_KEPT = 50
+# Keys are what people see of artifacts first: a name, and enough of the execution's id to tell it from others.
+_DIGITS = 12
 Row = Mapping[str, object]
 
 
@@ -24,7 +26,7 @@ class RunArtifacts:
 
     def __init__(self, flow_run_id: FlowRunId, execution_id: ExecutionId) -> None:
         self._flow_run_id = UUID(flow_run_id)
-        self._prefix = f"execution-{execution_id.replace('_', '-')}"
+        self._suffix = execution_id.partition("_")[2][:_DIGITS]
         self._known: dict[str, UUID] = {}
 
     async def find_earlier(self) -> None:
@@ -53,7 +55,7 @@ class RunArtifacts:
         await self._put(name, "markdown", f"[{text}]({url})", description)
 
     async def _put(self, name: str, kind: str, data: str | float, description: str) -> None:
-        key = f"{self._prefix}-{name}" if name else self._prefix
+        key = f"{name}-{self._suffix}"
         async with get_client() as client:
             known = self._known.get(key)
             if known is None:

@@ -37,12 +37,14 @@ class RunView:
         tell: Callable[[str], None],
         *,
         reports_url: str | None = None,
+        artifacts_of: Callable[[FlowRunId, ExecutionId], RunArtifacts] = RunArtifacts,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._flow_run_id = flow_run_id
         self._story = Story(tell, monotonic)
         self._reports_url = reports_url
+        self._artifacts_of = artifacts_of
         self._monotonic = monotonic
         self._sleep = sleep
         self._artifacts: RunArtifacts | None = None
@@ -55,11 +57,11 @@ class RunView:
         """Shows the run's progress as long as the block lasts. `is_continued`: another process has begun the run."""
         quieten_tasks()
         self._story.begin(state, document, ontology)
-        artifacts = self._artifacts = RunArtifacts(self._flow_run_id, state.id)
+        artifacts = self._artifacts = self._artifacts_of(self._flow_run_id, state.id)
         if is_continued:
             with _unseen():
                 await asyncio.wait_for(artifacts.find_earlier(), _PATIENCE_SECONDS)
-        writer = asyncio.create_task(self._write_regularly(artifacts, state))
+        writer = asyncio.create_task(self._write_regularly(artifacts, state, document))
         try:
             yield
         finally:
@@ -89,22 +91,24 @@ class RunView:
         """Where the execution's report is served, if it is."""
         return self._reports_url and f"{self._reports_url.rstrip('/')}/{organization_id}/{execution_id}"
 
-    async def _write_regularly(self, artifacts: RunArtifacts, state: WorkflowExecutionState) -> None:
+    async def _write_regularly(
+        self, artifacts: RunArtifacts, state: WorkflowExecutionState, document: Document
+    ) -> None:
         began = self._monotonic()
         with _unseen():
-            await self._introduce(artifacts, state)
+            await self._introduce(artifacts, state, document)
         while True:
             so_far = (self._monotonic() - began) * _PART_OF_TIME
             await self._sleep(min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, so_far)))
             with _unseen():
                 await self._write(artifacts)
 
-    async def _introduce(self, artifacts: RunArtifacts, state: WorkflowExecutionState) -> None:
+    async def _introduce(self, artifacts: RunArtifacts, state: WorkflowExecutionState, document: Document) -> None:
         """The link to the report, and the organisation among the run's tags, by which runs are found."""
         url = self.report_url(state.organization_id, state.id)
         if url is not None:
             await artifacts.put_link(
-                "report", url, f"Report on {escaped(state.document_name)}", "Graph, evidence and history"
+                "report", url, f"Report on {escaped(document.name)}", "Graph, evidence and history"
             )
         tags = set(flow_run.get_tags() or ())
         if state.organization_id not in tags:

@@ -39,8 +39,11 @@ class Story:
         if progress.completed < progress.total or stage in self._told:
             return
         self._told.add(stage)
-        of = f" of {progress.total} {'chunk' if progress.total == 1 else 'chunks'}" if stage in CHUNK_STAGES else ""
-        self._tell(f"{stage}{of}: done ({self._monotonic() - began:.1f} s from first to last)")
+        if stage in CHUNK_STAGES:
+            chunks = f"{progress.total} {'chunk' if progress.total == 1 else 'chunks'}"
+            self._tell(f"{stage} of {chunks}: done, {self._monotonic() - began:.1f} s after the first")
+        elif stage is Stage.PUBLISH:
+            self._tell("the graph is published")
 
 
 def quieten_tasks() -> None:

@@ -43,8 +43,8 @@ async def publish_summary(view: RunView, extracted: Extracted) -> None:
         summary_lines(extracted, view.report_url(extracted.document.organization_id, extracted.execution_id))
     )
     try:
-        await view.artifacts.put_markdown("", page, "What the run found, and what it took")
-        await view.artifacts.put_table("entities", entities, shown)
+        await view.artifacts.put_markdown("summary", page, "What the run found, and what it took")
+        await view.artifacts.put_table("top-entities", entities, shown)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         _logger.warning("the summary could not be shown: %s", error)
 
