@@ -19,7 +19,17 @@ from knowledge.exports.report.report import Report
 
 _ROOM = files("knowledge.exports.report")
 _VENDORED = ("cytoscape.min.js", "d3-dispatch.min.js", "d3-quadtree.min.js", "d3-timer.min.js", "d3-force.min.js")
-_SCRIPTS = ("model.js", "elements.js", "drawing.js", "passage.js", "entities.js", "lists.js", "history.js", "main.js")
+_SCRIPTS = (
+    "model.js",
+    "elements.js",
+    "layout.js",
+    "drawing.js",
+    "passage.js",
+    "entities.js",
+    "lists.js",
+    "history.js",
+    "main.js",
+)
 _PLACE = re.compile(r"<!--\{(\w+)\}-->")
 # In JSON, `<` could begin an end tag or a comment, and the two separators end lines in older JavaScript. A lone
 # surrogate is no UTF-8.

@@ -5,11 +5,9 @@ const FIRST_PAINT_MILLISECONDS = 400;
 const SLICE_MILLISECONDS = 25;
 const REDRAW_MILLISECONDS = 500;
 const REST_MILLISECONDS = 400;
-const TICKS = 160;
 const COLOURS = 7;
 const MOST_TOLD = 12;
 const MOST_NAMED = 200;
-const LARGEST_ZOOM = 1.6;
 const MOST_FADED = 600;
 const MOST_LABEL_CHARACTERS = 30;
 
@@ -24,7 +22,8 @@ class Drawing {
     this.edges = model.facts.flatMap((fact, n) =>
       fact.object !== null && this.isDrawn.has(fact.subject) && this.isDrawn.has(fact.object) ? [n] : [],
     );
-    this.simulate();
+    this.layout = new Layout(model, this.drawn, this.edges);
+    this.layout.goOn(FIRST_PAINT_MILLISECONDS);
     this.cy = cytoscape({
       container: this.container,
       elements: this.elements(),
@@ -59,34 +58,6 @@ class Drawing {
     return all.sort((one, other) => degree(other) - degree(one) || one - other).slice(0, MOST_DRAWN);
   }
 
-  simulate() {
-    const nodes = new Map(this.drawn.map((n) => [n, { n, size: 6 + 3 * Math.sqrt(this.model.factsOf[n].length) }]));
-    const links = this.edges.map((n) => ({
-      source: nodes.get(this.model.facts[n].subject),
-      target: nodes.get(this.model.facts[n].object),
-    }));
-    this.places = nodes;
-    this.simulation = d3
-      .forceSimulation([...nodes.values()])
-      .force("link", d3.forceLink(links).distance(45))
-      .force("charge", d3.forceManyBody().strength(-70).distanceMax(500))
-      .force("x", d3.forceX().strength(0.06))
-      .force("y", d3.forceY().strength(0.06))
-      .alphaDecay(1 - 0.001 ** (1 / TICKS))
-      .stop();
-    this.tick(FIRST_PAINT_MILLISECONDS);
-  }
-
-  /** Goes on with the layout for so long at most; whether it is finished. */
-  tick(milliseconds) {
-    const until = performance.now() + milliseconds;
-    while (performance.now() < until) {
-      if (this.simulation.alpha() < this.simulation.alphaMin()) return true;
-      this.simulation.tick();
-    }
-    return false;
-  }
-
   /**
    * Finishes the layout in slices, between which the page answers. While somebody types or points it rests, and it is
    * drawn anew the less often the longer that takes.
@@ -99,7 +70,7 @@ class Drawing {
     }
     const goOn = () => {
       if (performance.now() < restUntil) return setTimeout(goOn, REST_MILLISECONDS / 4);
-      const isDone = this.tick(SLICE_MILLISECONDS);
+      const isDone = this.layout.goOn(SLICE_MILLISECONDS);
       if (isDone || performance.now() > redrawAt) {
         const took = this.redraw();
         redrawAt = performance.now() + Math.max(REDRAW_MILLISECONDS, 8 * took);
@@ -112,7 +83,7 @@ class Drawing {
   /** Draws the places that the layout has found; how many milliseconds that took, but for the painting. */
   redraw() {
     const begun = performance.now();
-    this.cy.nodes().positions((node) => this.place(node.data("n")));
+    this.cy.nodes().positions((node) => this.layout.place(node.data("n")));
     if (!this.touched) this.cy.viewport(this.wholeView());
     return performance.now() - begun;
   }
@@ -122,21 +93,9 @@ class Drawing {
     performance.mark("settled");
   }
 
-  place(n) {
-    const { x, y } = this.places.get(n);
-    return { x, y };
-  }
-
   /** Zoom and pan that show all places. Cytoscape's own `fit` measures every label and edge first. */
   wholeView() {
-    const places = [...this.places.values()];
-    const [left, right] = [Math.min(...places.map(({ x }) => x)), Math.max(...places.map(({ x }) => x))];
-    const [top, bottom] = [Math.min(...places.map(({ y }) => y)), Math.max(...places.map(({ y }) => y))];
-    if (!places.length) return { zoom: 1, pan: { x: 0, y: 0 } };
-    const { clientWidth: width, clientHeight: height } = this.container;
-    const margin = 40;
-    const zoom = Math.min(LARGEST_ZOOM, (width - margin) / (right - left + margin), (height - margin) / (bottom - top + margin));
-    return { zoom, pan: { x: width / 2 - (zoom * (left + right)) / 2, y: height / 2 - (zoom * (top + bottom)) / 2 } };
+    return this.layout.view(this.container.clientWidth, this.container.clientHeight);
   }
 
   nameSoon() {
@@ -148,7 +107,7 @@ class Drawing {
   name() {
     const { x1, x2, y1, y2 } = this.cy.extent();
     const isInSight = ({ x, y }) => x >= x1 && x <= x2 && y >= y1 && y <= y2;
-    let inSight = this.drawn.filter((n) => isInSight(this.places.get(n)));
+    let inSight = this.drawn.filter((n) => isInSight(this.layout.place(n)));
     if (inSight.length > MOST_NAMED) {
       const degree = (n) => this.model.factsOf[n].length;
       inSight = inSight.sort((one, other) => degree(other) - degree(one)).slice(0, MOST_NAMED / 4);
@@ -165,8 +124,8 @@ class Drawing {
     const nodes = this.drawn.map((n) => ({
       group: "nodes",
       classes: `c${this.colour(n)}`,
-      data: { id: `n${n}`, n, label: shortened(this.model.entities[n].label), size: this.places.get(n).size },
-      position: this.place(n),
+      data: { id: `n${n}`, n, label: shortened(this.model.entities[n].label), size: this.layout.size(n) },
+      position: this.layout.place(n),
     }));
     const edges = this.edges.map((n) => {
       const { subject, object, predicate } = this.model.facts[n];
