@@ -71,7 +71,7 @@ def summary_lines(extracted: Extracted, report_url: str | None) -> Iterator[str]
         yield from ("", "## Worth a look", "", *(f"- {warning}" for warning in warnings))
     failures = extracted.result.failures
     if failures:
-        yield from ("", f"## {len(failures)} items failed", "")
+        yield from ("", f"## {_counted(len(failures), 'item')} failed", "")
         yield from (
             f"- {failed.stage} of chunk {failed.chunk_index + 1}: {escaped(failed.message)}"
             for failed in failures[:_SHOWN_FAILURES]
@@ -104,18 +104,22 @@ def _warnings(extracted: Extracted) -> Iterator[str]:
     result = extracted.result
     flagged = sum(bool(relation.flags) for relation in result.graph.relations)
     if flagged:
-        yield f"{flagged} facts are outside their predicate's domain or range, and flagged"
+        yield f"{_counted(flagged, 'fact')} outside the predicate's domain or range, and flagged"
     unclassed = sum(not entity.classes for entity in result.graph.entities)
     if unclassed:
-        yield f"{unclassed} entities are of no class of the ontology"
+        yield f"{_counted(unclassed, 'entity', 'entities')} of no class of the ontology"
     reasons = Counter(rejection.reason for rejection in result.rejections)
     unmapped = reasons.pop(UNKNOWN_PREDICATE, 0)
     if unmapped:
-        yield f"{unmapped} facts are left out because the ontology does not have their predicate"
+        yield f"{_counted(unmapped, 'fact')} left out because the ontology does not have the predicate"
     for reason, count in reasons.most_common(_SHOWN_REASONS):
         yield f"{count} × left out of what models said: {escaped(reason)}"
     if extracted.resumes:
-        yield f"its process died {extracted.resumes} times; what was answered was kept"
+        yield f"{_counted(extracted.resumes, 'resume')}, because its process died; what was answered was kept"
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def _top_entities(graph: KnowledgeGraph, ontology: Ontology) -> list[dict[str, object]]:
