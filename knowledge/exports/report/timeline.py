@@ -10,6 +10,7 @@ from statistics import median
 
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
 from knowledge.exports.report.report import Attempt, ReportedRun
+from knowledge.pipeline import MODEL_STAGES
 from knowledge.signals import Signal, SignalName
 
 _SHORTEST_WAIT = timedelta(seconds=5)
@@ -183,7 +184,10 @@ def _interruptions(attempts: Sequence[Attempt], run: ReportedRun) -> Iterator[Ti
 
 
 def _waits(attempts: Sequence[Attempt], signals: Sequence[Signal]) -> Iterator[TimelineEvent]:
-    """Times in which nothing was answered although attempts were under way, and why as far as that is known."""
+    """Times in which nothing was answered although attempts were under way, and why as far as that is known.
+
+    Those in which a process died or a run was set aside have events of their own.
+    """
     answered = [a for a in attempts if a.status in _ANSWERED and a.ended_at]
     if not answered:
         return
@@ -191,25 +195,25 @@ def _waits(attempts: Sequence[Attempt], signals: Sequence[Signal]) -> Iterator[T
     longest = max(_SHORTEST_WAIT, timedelta(seconds=_UNUSUAL * usual))
     moments = [attempts[0].started_at, *sorted(_end(a) for a in answered)]
     for before, after in pairwise(moments):
-        if after - before <= longest:
-            continue
-        yield _wait(before, after, attempts, signals)
+        under_way = [a for a in attempts if a.started_at < after and _end(a) > before]
+        is_told = any(a.status is ActivityStatus.INTERRUPTED for a in under_way)
+        if after - before > longest and not is_told:
+            yield _wait(before, after, under_way, signals)
 
 
-def _wait(before: datetime, after: datetime, attempts: Sequence[Attempt], signals: Sequence[Signal]) -> TimelineEvent:
+def _wait(before: datetime, after: datetime, under_way: Sequence[Attempt], signals: Sequence[Signal]) -> TimelineEvent:
     seconds = f"{(after - before).total_seconds():.0f} s"
-    under_way = [a for a in attempts if a.started_at < after and _end(a) > before]
     failed = [a for a in under_way if a.status is ActivityStatus.FAILED]
-    interrupted = any(a.status is ActivityStatus.INTERRUPTED for a in under_way)
     pause = _last([s for s in signals if s.acted_at and s.name is SignalName.PAUSE and before <= s.acted_at < after])
     if pause is not None:
         return TimelineEvent(EventKind.HELD, before, f"paused by {pause.sent_by}, {seconds} without an answer", after)
     if failed:
         error = failed[-1].error or "failed"
         return TimelineEvent(EventKind.OUTAGE, before, f"{seconds} without an answer; the last failure: {error}", after)
-    if interrupted:
-        return TimelineEvent(EventKind.WAIT, before, f"{seconds} without an answer, in part without a process", after)
-    why = "waiting for a model or a limit" if under_way else "nothing was under way"
+    if any(a.stage in MODEL_STAGES for a in under_way):
+        why = "waiting for a model or a limit"
+    else:
+        why = f"busy with {', '.join(dict.fromkeys(a.stage.value for a in under_way))}" if under_way else "idle"
     return TimelineEvent(EventKind.WAIT, before, f"{seconds} without an answer: {why}", after)
 
 

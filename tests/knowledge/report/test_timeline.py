@@ -64,10 +64,10 @@ def test_a_dead_process_and_its_successor_are_a_resume() -> None:
     """What it left running ends when another takes over; until then it had been alive at its last sign."""
     broken = [attempt(item=n, begun=1, seconds=20, status=ActivityStatus.INTERRUPTED) for n in (1, 2)]
     events = _events(attempt(), *broken, attempt(item=1, begun=22, number=2), resumes=1)
-    resume = next(event for event in events if event.kind is EventKind.RESUME)
+    (resume,) = events
+    assert resume.kind is EventKind.RESUME
     assert (resume.at, resume.until) == (NOON + timedelta(seconds=1), NOON + timedelta(seconds=21))
     assert resume.text == "its process died, 2 attempts were broken off; another went on"
-    assert [event.kind for event in events if event is not resume] == [EventKind.WAIT]
 
 
 def test_resumes_that_broke_nothing_off_are_told_too() -> None:
@@ -80,7 +80,8 @@ def test_a_run_set_aside_says_why_and_until_when() -> None:
     """An outage that outlasts patience."""
     held = attempt(begun=1, status=ActivityStatus.INTERRUPTED, error="chat does not answer")
     events = _events(attempt(), held, attempt(item=1, begun=60))
-    event = next(event for event in events if event.kind is EventKind.HELD)
+    (event,) = events
+    assert event.kind is EventKind.HELD
     assert event.text == "set aside: chat does not answer"
     assert event.until == NOON + timedelta(seconds=60)
 
@@ -93,6 +94,15 @@ def test_a_long_silence_with_failures_is_an_outage_and_without_them_a_wait() -> 
     failed = attempt(item=8, begun=4, status=ActivityStatus.FAILED, error="503")
     kinds = {event.kind for event in _events(*quick, failed, late)}
     assert kinds == {EventKind.OUTAGE, EventKind.FAILURE}
+
+
+def test_a_wait_says_what_was_under_way() -> None:
+    """A slow model and a large graph to publish are not the same."""
+    quick = [attempt(item=n, begun=n) for n in range(3)]
+    (wait,) = _events(*quick, attempt(item=9, begun=3, seconds=30))
+    assert wait.text == "30 s without an answer: waiting for a model or a limit"
+    (wait,) = _events(*quick, attempt(Stage.PUBLISH, begun=3, seconds=30))
+    assert wait.text == "30 s without an answer: busy with publish"
 
 
 def test_a_pause_is_not_taken_for_a_slow_model() -> None:
