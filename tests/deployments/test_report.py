@@ -5,17 +5,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prefect.results import ResultRecord, ResultRecordMetadata  # pyright: ignore[reportPrivateImportUsage]
+from prefect.serializers import JSONSerializer
+from pydantic import TypeAdapter
 
 from deployments.report import load_report, save_page
-from knowledge.domain import ActivityStatus, ExecutionStatistics, ExecutionStatus, Stage
+from knowledge.domain import ActivityStatus, ExecutionStatistics, ExecutionStatus, Extractor, Stage
 from knowledge.errors import NotFound
+from knowledge.exports.report import LeftOut
+from knowledge.findings import FoundMentions, ListedThing, Statement
 from knowledge.ids import ActivityId, OrganizationId
+from knowledge.ontology import load_ontology
 from knowledge.signals import SignalName
+from knowledge.stages.mentions import find_mentions
+from knowledge.stages.relations import UNKNOWN_PREDICATE
 from tables.activities import ActivityRecord
 from tables.ledger import Ledger
+from tables.results import ResultStore
 from tables.session import Database
 from tables.signals import Signals
-from tests.graphs import FILMS, publish_facts
+from tests.graphs import FILMS, ONTOLOGY, publish_facts
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -62,6 +71,34 @@ def test_a_run_that_is_not_over_has_a_report(database: Database, organization_id
     (run,) = load_report(database, organization_id, [state.id]).runs
     assert (run.export, run.document, run.state.status) == (None, None, ExecutionStatus.RUNNING)
     assert [signal.name for signal in run.signals] == [SignalName.PAUSE]
+
+
+def test_what_was_left_out_is_read_from_the_stored_answers(database: Database, organization_id: OrganizationId) -> None:
+    """In the form in which runs store them; a fact without a predicate of the ontology is unmapped."""
+    published = publish_facts(database, organization_id)
+    text = published.document.text
+    things = (ListedThing("e1", "Night Ferry", ("Film",)), ListedThing("e2", "Ada Brandt", ("Person",)))
+    placed = find_mentions(text, things, load_ontology(ONTOLOGY, "films.ttl"))
+    said = Statement("e1", "painted by", "e2", quote="Night Ferry was directed by Ada Brandt.")
+    answer = FoundMentions(placed.mentions, placed.things, (said,), Extractor("chat", "m"))
+    key = f"{organization_id}/mentions/1"
+    payload = TypeAdapter(FoundMentions).dump_json(answer).decode()
+    record = ResultRecord(result=payload, metadata=ResultRecordMetadata(storage_key=key, serializer=JSONSerializer()))
+    ResultStore(database).write(organization_id, key, record.serialize())
+    asked = ActivityRecord(
+        ActivityId.new(),
+        published.execution_id,
+        Stage.MENTIONS,
+        "00000",
+        1,
+        ActivityStatus.COMPLETED,
+        _NOON,
+        _NOON,
+        cache_key=key,
+    )
+    Ledger(database, organization_id).record_activities([asked])
+    (run,) = load_report(database, organization_id, [published.execution_id]).runs
+    assert run.left_out == (LeftOut(UNKNOWN_PREDICATE, "Night Ferry painted by Ada Brandt", 0, is_unmapped=True),)
 
 
 def test_what_answers_cannot_be_read_any_more_is_not_said_to_be_nothing(
