@@ -1,9 +1,10 @@
 # Everything a contributor does. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
+DOCS := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs dist/docs
 .DEFAULT_GOAL := help
 
-.PHONY: help install lock demo test check format clean
+.PHONY: help install lock demo test check docs format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,11 +30,15 @@ demo: install ## Extract the example documents: server, worker, PostgreSQL, grap
 test: install ## Run the tests
 	$(BIN)/pytest
 
-check: install ## ruff, pyright (strict), import-linter
+check: install ## ruff, pyright (strict), import-linter, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(DOCS)
+
+docs: install ## Build the documentation into dist/docs; a link that leads nowhere is an error
+	$(DOCS)
 
 format: install ## Rewrite the code in the house's format
 	$(BIN)/ruff check --fix .

@@ -217,6 +217,24 @@ def export(
         sys.stdout.buffer.write(piece)
 
 
+@app.command("report")
+def report_page(
+    executions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXECUTION]…", help="Executions' ids (exe_…); the whole organisation otherwise."),
+    ] = None,
+    organization: Organization = "default",
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page with graph, evidence and history, to be opened in a browser."""
+    from deployments.report import write_report
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    chosen = [ExecutionId(execution) for execution in executions or ()]
+    write_report(load_settings(), OrganizationId(organization), chosen, out)
+    print(out)
+
+
 @app.command()
 def links(
     organization: Organization = "default",

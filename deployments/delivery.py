@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from deployments.report import load_report, save_page
 from deployments.submission import Submitted
 from deployments.watching import Watched
 from knowledge.domain import Document, ExecutionStatus, WorkflowExecutionState
@@ -67,14 +68,27 @@ class Delivered:
 def deliver(database: Database, watched: Sequence[Watched], out: Path) -> tuple[Delivered, ...]:
     """Writes `out/<document>/graph.jsonl`, `graph.ttl` and `mentions.jsonl` for each completed execution.
 
-    `out/graph.jsonl` has the graphs of all of them.
+    `out/graph.jsonl` has the graphs of all of them, and `out/report.html` shows them and what happened, also to those
+    that did not complete.
     """
     seen: Counter[str] = Counter()
     delivered = tuple(_deliver(database, item, out, seen) for item in watched)
     exports = [item.export for item in delivered if item.export is not None]
     if exports:
         _write_lines(out / "graph.jsonl", export_jsonl(exports))
-    return delivered
+    return _reported(database, delivered, out / "report.html")
+
+
+def _reported(database: Database, delivered: tuple[Delivered, ...], page: Path) -> tuple[Delivered, ...]:
+    """The same, with the page on all executions of one organisation among their files."""
+    states = [item.watched.state for item in delivered if item.watched.state is not None]
+    if not states:
+        return delivered
+    save_page(load_report(database, states[0].organization_id, [state.id for state in states]), page)
+    return tuple(
+        replace(item, files={**item.files, "report": page}) if item.watched.state is not None else item
+        for item in delivered
+    )
 
 
 def _deliver(database: Database, item: Watched, out: Path, seen: Counter[str]) -> Delivered:

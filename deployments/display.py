@@ -99,6 +99,8 @@ def print_report(report: RunReport) -> None:
         for kind in ("jsonl", "ttl"):
             if kind in item.files:
                 console.print(f"{kind:6}{item.files[kind]}", highlight=False, soft_wrap=True, markup=False)
+    for page in dict.fromkeys(item.files["report"] for item in report.delivered if "report" in item.files):
+        console.print(f"report {page}", highlight=False, soft_wrap=True, markup=False)
     if report.ui_url is not None:
         for item in report.delivered:
             url = f"{report.ui_url}/runs/flow-run/{item.watched.submitted.flow_run_id}"

@@ -53,6 +53,7 @@ def server_environment(
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_database_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.prefect / "ui"),
         "PREFECT__SERVER_FINAL": "1",
+        "KNOWLEDGE_HOME": str(home.root),
     }
 
 
@@ -63,6 +64,8 @@ def worker_environment(
     variables = _local_base(base, home) if is_local_server else _marked(base, home)
     if is_plain_loopback(api_url):
         variables.setdefault("PREFECT_API_SSL_CERT_FILE", str(home.certificate))
+    if is_local_server:
+        variables.setdefault("KNOWLEDGE_REPORTS_URL", local_reports_url(api_url))
     return {
         **_WORKER_TUNING,
         **variables,
@@ -77,6 +80,11 @@ def worker_environment(
 def local_api_url(port: int) -> str:
     """The API of a local server."""
     return f"http://127.0.0.1:{port}/api"
+
+
+def local_reports_url(api_url: str) -> str:
+    """Where a local server serves the reports of executions."""
+    return f"{api_url.removesuffix('/api')}/reports"
 
 
 def is_plain_loopback(url: str) -> bool:

@@ -39,7 +39,7 @@ def export_graph(
         if execution_id is None:
             exports = list(latest_exports(database, organization_id))
         else:
-            exports = [_export(database, Ledger(database, organization_id), organization_id, execution_id)]
+            exports = [completed_export(database, Ledger(database, organization_id), organization_id, execution_id)]
         exports = _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
     exports = [replace(export, graph=_sure(export.graph, min_confidence)) for export in exports]
     if format_name == "jsonl":
@@ -52,7 +52,7 @@ def latest_exports(database: Database, organization_id: OrganizationId) -> Itera
     """The latest graph of each of the organisation's documents and ontologies."""
     ledger = Ledger(database, organization_id)
     for latest in latest_extractions(database, organization_id):
-        yield _export(database, ledger, organization_id, latest.execution_id)
+        yield completed_export(database, ledger, organization_id, latest.execution_id)
 
 
 def _sure(graph: KnowledgeGraph, min_confidence: float) -> KnowledgeGraph:
@@ -69,9 +69,14 @@ def _linked(exports: list[GraphExport], links: Iterable[EntityLink]) -> list[Gra
     return [replace(export, links=tuple(own[n])) for n, export in enumerate(exports)]
 
 
-def _export(
+def completed_export(
     database: Database, ledger: Ledger, organization_id: OrganizationId, execution_id: ExecutionId
 ) -> GraphExport:
+    """What a completed execution gave.
+
+    Raises:
+        NotFound: the organisation has no such execution, or it is not completed.
+    """
     state = ledger.load(execution_id)
     if state.status is not ExecutionStatus.COMPLETED or not (
         state.document_id and state.ontology_id and state.extraction_id

@@ -55,9 +55,9 @@ class PartSpec:
 
 
 def server_part(base: Mapping[str, str], home: StackHome, *, port: int, prefect_database_url: str) -> PartSpec:
-    """Prefect's server: API, UI and services in one process, on the loopback address only."""
+    """Prefect's server: API, UI and services in one process, and the reports, on the loopback address only."""
     command = (
-        *_python_module("uvicorn", "--factory", "prefect.server.api.server:create_app"),
+        *_python_module("uvicorn", "--factory", "deployments.server_app:create_app"),
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
         # Idle clients (the worker's websocket) do not hold up a shutdown.
         *("--timeout-graceful-shutdown", "3"),

@@ -1,5 +1,6 @@
 """The flow behind `extraction/default`: references in, a published graph and its summary out."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
@@ -15,6 +16,7 @@ from knowledge.pipeline import ExtractionOptions
 from knowledge.settings import Settings
 from tasks.ceiling import SpendCeiling
 from tasks.execution import ExtractionRequest, execute
+from tasks.run_view import RunView
 from tasks.summary import present_for_review, publish_summary, summary_of
 
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
@@ -49,12 +51,14 @@ async def extraction(
         ceiling: What the run may spend on models; it is held when that is reached, and goes on when it is resumed.
         review: Hold the run before it publishes, until somebody approves or rejects what it found.
     """
-    logger = get_run_logger()
+    logger, settings = get_run_logger(), Settings()
+    flow_run_id = FlowRunId(str(flow_run.get_id()))
+    view = RunView(flow_run_id, logger.info, reports_url=settings.reports_url)
     request = ExtractionRequest(OrganizationId(organization), document, ontology, options, review, ceiling)
     try:
-        extracted = await execute(request, FlowRunId(str(flow_run.get_id())), Settings(), present_for_review)
+        extracted = await execute(request, flow_run_id, settings, view, partial(present_for_review, view))
     except ExecutionCancelled as stop:
         return Cancelled(message=stop.message)
-    await publish_summary(extracted)
+    await publish_summary(view, extracted)
     logger.info("%s", summary_of(extracted))
     return {"execution_id": extracted.execution_id}

@@ -20,7 +20,13 @@ class EndpointSettings(BaseModel):
     requests_per_minute: int | None = Field(default=None, ge=1, description="over all processes; none: no limit")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="over all processes; none: no limit")
     timeout_seconds: float = Field(default=120.0, gt=0, le=3600, description="then a call without an answer is cut")
-    temperature: float | None = Field(default=0.0, ge=0, le=2, description="chat only; none for models without one")
+    temperature: float | None = Field(default=0.0, ge=0, le=2, description="chat only; `none` for models without one")
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _may_be_none(cls, value: object) -> object:
+        # An empty variable counts as not set, so none must be said.
+        return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
     @property
     def is_configured(self) -> bool:
@@ -112,6 +118,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".knowledge"), description="where the local stack keeps its state")
     database_url: SecretStr | None = Field(default=None, description="used instead of the embedded PostgreSQL")
     port: Annotated[int, Field(ge=1, le=65535)] = 4200
+    reports_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="where reports are served, for links to them in Prefect's UI"
+    )
     chat: EndpointSettings = EndpointSettings()
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()

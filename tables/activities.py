@@ -88,6 +88,33 @@ def _row(organization_id: OrganizationId, activity: ActivityRecord) -> dict[str,
     }
 
 
+def of_execution(
+    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
+) -> tuple[ActivityRecord, ...]:
+    """All attempts of the execution, in the order of their beginning."""
+    act = WorkflowActivity
+    query = select(act).where(*_of(organization_id, execution_id)).order_by(act.started_at, act.stage, act.item)
+    return tuple(_record_of(row) for row in session.scalars(query))
+
+
+def _record_of(row: WorkflowActivity) -> ActivityRecord:
+    return ActivityRecord(
+        id=row.id,
+        execution_id=row.execution_id,
+        stage=row.stage,
+        item=row.item,
+        attempt=row.attempt,
+        status=row.status,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        cache_key=row.cache_key,
+        cache_hit=row.cache_hit,
+        error=row.error,
+        given_up=row.given_up,
+        usage=Usage(row.model_calls, row.embedding_calls, row.input_tokens, row.output_tokens),
+    )
+
+
 def highest_attempts(
     session: Session, organization_id: OrganizationId, execution_id: ExecutionId
 ) -> dict[tuple[Stage, str], int]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from knowledge.errors import NotFound
 from knowledge.ids import DocumentId, ExtractionId, OntologyId, OrganizationId
 from tables.graph import DocumentRow, ExtractionRow, OntologyRow
+from tables.session import Database
 from tables.storable import storable_json
 
 
@@ -47,3 +48,19 @@ def ensure_extraction(
             where=ExtractionRow.deleted_at.is_not(None),
         )
     )
+
+
+def extraction_options(
+    database: Database, organization_id: OrganizationId, extraction_id: ExtractionId
+) -> Mapping[str, object]:
+    """The options with which the extraction was made; empty where it was made without a workflow.
+
+    Raises:
+        NotFound: this organisation has no such extraction.
+        StoreUnavailable: the database did not answer.
+    """
+    with database.org_session(organization_id) as session:
+        row = session.get(ExtractionRow, (organization_id, extraction_id))
+        if row is None or row.deleted_at is not None:
+            raise NotFound("extraction", extraction_id)
+        return row.options

@@ -225,6 +225,11 @@ class Ledger:
             with self._session() as session:
                 activities.record(session, self._organization_id, batch)
 
+    def load_activities(self, execution_id: ExecutionId) -> tuple[ActivityRecord, ...]:
+        """All attempts of the execution, in the order of their beginning."""
+        with self._session() as session:
+            return activities.of_execution(session, self._organization_id, execution_id)
+
     def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
         """The highest attempt number so far of each stage and item; a resumed run counts on from there."""
         with self._session() as session:

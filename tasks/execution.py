@@ -29,6 +29,7 @@ from knowledge.errors import ExecutionCancelled, FenceLost, KnowledgeError, Mode
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.models.journal import AnswerJournal
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
+from knowledge.ports import ProgressObserver
 from knowledge.settings import Settings
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
@@ -49,6 +50,7 @@ from tasks.interruptions import is_interruption
 from tasks.keepsakes import Keepsakes
 from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.review import Review
+from tasks.run_view import RunView
 from tasks.signals import SignalWatcher, gated
 from tasks.termination import cancelled_by_sigterm
 
@@ -76,20 +78,21 @@ class Extracted:
     ontology: StoredOntology
     result: ExtractionResult
     statistics: ExecutionStatistics
+    resumes: int = 0
 
 
 Present = Callable[[Extracted], Awaitable[str]]
 
 
 async def execute(
-    request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings, present: Present
+    request: ExtractionRequest, flow_run_id: FlowRunId, settings: Settings, view: RunView, present: Present
 ) -> Extracted:
     """Extracts and publishes a graph as the execution of this flow run; its row is closed when it has come to an end.
 
     It has not when this process is not, or is no more, the one that works on the flow run, when it is told to
     stop, or when the database or Prefect's API is away: then the row and Prefect's run stay as they are, for
-    recovery to take up. `present` shows a graph that is held for review, and returns what the reviewer's form is
-    to say (markdown).
+    recovery to take up. `view` shows how it goes on. `present` shows a graph that is held for review, and returns
+    what the reviewer's form is to say (markdown).
 
     Raises:
         ExecutionCancelled: a signal or a reviewer ended the run.
@@ -103,7 +106,7 @@ async def execute(
         if not await fence.take():
             raise FenceLost("another live process works on this flow run")
         with cancelled_by_sigterm():
-            return await _Execution(request, settings, storage, fence, flow_run_id).run(present)
+            return await _Execution(request, settings, storage, fence, flow_run_id, view).run(present)
     except asyncio.CancelledError as error:
         if fence.is_lost:
             raise _abort(flow_run_id, "the run was given to another process, or ended") from error
@@ -129,7 +132,9 @@ class _Execution:
         storage: ResultStorage,
         fence: Fence,
         flow_run_id: FlowRunId,
+        view: RunView,
     ) -> None:
+        self._view = view
         self._request = request
         self._settings = settings
         self._storage = storage
@@ -151,7 +156,7 @@ class _Execution:
         try:
             async with SignalWatcher(signals, state.id) as watcher:
                 review = Review(signals, state.id, self._flow_run_id) if self._request.review else None
-                return await self.extract(state, watcher, review, present, spending)
+                return await self.extract(state, watcher, review, present, spending, is_continued=before is not None)
         except ExecutionCancelled as stop:
             await self._fence.held()
             await asyncio.to_thread(signals.cancel, state.id, stop.message)
@@ -217,6 +222,8 @@ class _Execution:
         review: Review | None,
         present: Present,
         spending: SpendMeter,
+        *,
+        is_continued: bool,
     ) -> Extracted:
         request, settings = self._request, self._settings
         inputs = Inputs(self._storage.database, request.organization_id, settings.documents)
@@ -228,9 +235,12 @@ class _Execution:
             recorder = await opened.enter_async_context(
                 ActivityRecorder(self._ledger, state.id, fence=self._fence.held)
             )
+            await opened.enter_async_context(
+                self._view.open(state, document, ontology.ontology, is_continued=is_continued)
+            )
             durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
             pipeline = ExtractionPipeline(
-                gated(durable_stages, watcher), recorder.observe, concurrency=settings.chat.max_concurrency
+                gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )
             extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
@@ -238,12 +248,20 @@ class _Execution:
             await watcher.let_finish()
             if review is not None and not await review.is_approved():
                 await recorder.flush()
-                found = Extracted(state.id, document, ontology, result, await self._spent(state, result.statistics))
+                spent = await self._spent(state, result.statistics)
+                found = Extracted(state.id, document, ontology, result, spent, state.resumes)
                 await review.hold(await present(found))
             await self._publish(recorder, result.graph, state.id)
         statistics = await self._spent(state, result.statistics)
         await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
-        return Extracted(state.id, document, ontology, result, statistics)
+        return Extracted(state.id, document, ontology, result, statistics, state.resumes)
+
+    def _observe(self, recorder: ActivityRecorder) -> ProgressObserver:
+        def observe(progress: ExtractionProgress) -> None:
+            recorder.observe(progress)
+            self._view.observe(progress)
+
+        return observe
 
     def _bind(
         self,
@@ -300,7 +318,7 @@ class _Execution:
                 )
 
         await publish_graph()
-        recorder.observe(ExtractionProgress(Stage.PUBLISH, 1, 1))
+        self._observe(recorder)(ExtractionProgress(Stage.PUBLISH, 1, 1))
 
     @property
     def _database(self) -> Database:

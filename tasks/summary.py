@@ -2,19 +2,24 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 
 import httpx
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.exceptions import PrefectHTTPStatusError
 
 from knowledge.domain import KnowledgeGraph
 from knowledge.ontology import Ontology
+from knowledge.stages.relations import UNKNOWN_PREDICATE
 from tasks.execution import Extracted
+from tasks.markdown import escaped
+from tasks.run_view import RunView
 
 _SHOWN_ENTITIES = 25
 _SHOWN_FAILURES = 20
-_logger = logging.getLogger(__name__)
+_SHOWN_REASONS = 6
 _NAMED_ENTITIES = 10
+_DEFAULT_ORGANIZATION = "default"
+_logger = logging.getLogger(__name__)
 
 
 def summary_of(extracted: Extracted) -> str:
@@ -27,61 +32,94 @@ def summary_of(extracted: Extracted) -> str:
     )
 
 
-async def publish_summary(extracted: Extracted) -> None:
-    """Two artifacts of the current flow run: a markdown summary and a table of entities.
+async def publish_summary(view: RunView, extracted: Extracted) -> None:
+    """Two artifacts of the flow run: a markdown summary and a table of entities.
 
     The graph is published by now: a run does not fail because Prefect's API is away.
     """
+    entities = _top_entities(extracted.result.graph, extracted.ontology.ontology)
+    shown = f"The {_SHOWN_ENTITIES} entities with the most relations"
+    page = "\n".join(
+        summary_lines(extracted, view.report_url(extracted.document.organization_id, extracted.execution_id))
+    )
     try:
-        await _publish(extracted)
+        await view.artifacts.put_markdown("summary", page, "What the run found, and what it took")
+        await view.artifacts.put_table("top-entities", entities, shown)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         _logger.warning("the summary could not be shown: %s", error)
 
 
-async def _publish(extracted: Extracted) -> None:
-    key = f"execution-{extracted.execution_id.replace('_', '-')}"
-    await acreate_markdown_artifact(_markdown(extracted), key=key, description="What the run found, and what it took")
-    await acreate_table_artifact(
-        _top_entities(extracted.result.graph, extracted.ontology.ontology),
-        key=f"{key}-entities",
-        description=f"The {_SHOWN_ENTITIES} entities with the most relations",
-    )
-
-
-async def present_for_review(extracted: Extracted) -> str:
+async def present_for_review(view: RunView, extracted: Extracted) -> str:
     """Shows what would be published, as `publish_summary` does; returns markdown for the reviewer's form."""
-    await publish_summary(extracted)
+    await publish_summary(view, extracted)
     statistics, graph = extracted.statistics, extracted.result.graph
-    names = [_escaped(str(row["entity"])) for row in _top_entities(graph, extracted.ontology.ontology)]
+    names = [escaped(str(row["entity"])) for row in _top_entities(graph, extracted.ontology.ontology)]
     return (
-        f"**{_escaped(extracted.document.name)}**: {statistics.entities} entities, {statistics.mentions} mentions and "
+        f"**{escaped(extracted.document.name)}**: {statistics.entities} entities, {statistics.mentions} mentions and "
         f"{statistics.relations} relations are ready to be published; {statistics.failed_items} items failed.\n\n"
         f"Most connected: {', '.join(names[:_NAMED_ENTITIES]) or 'none'}.\n\n"
         "The run's Artifacts tab shows the summary and the entities."
     )
 
 
-def _markdown(extracted: Extracted) -> str:
-    statistics = extracted.statistics
-    rows = [
-        ("Execution", f"`{extracted.execution_id}`"),
-        ("Document", f"{_escaped(extracted.document.name)} (`{extracted.document.id}`)"),
-        ("Ontology", f"{_escaped(extracted.ontology.ontology.label)} (`{extracted.ontology.id}`)"),
-        ("Graph", f"{statistics.entities} entities, {statistics.mentions} mentions, {statistics.relations} relations"),
-        ("Model calls", f"{statistics.model_calls} asked, {statistics.cached_calls} answered from stored results"),
-        ("Tokens", f"{statistics.input_tokens} in, {statistics.output_tokens} out"),
-        ("Left out of answers", f"{statistics.rejected} parts that did not hold"),
-        ("Seconds", f"{statistics.seconds:.1f}"),
-    ]
-    lines = [f"# {_escaped(extracted.document.name)}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in rows]
+def summary_lines(extracted: Extracted, report_url: str | None) -> Iterator[str]:
+    """The summary as markdown: what came out, what it cost, what is doubtful, and where to look further."""
+    yield from (f"# {escaped(extracted.document.name)}", "", "| | |", "|---|---|")
+    yield from (f"| {name} | {value} |" for name, value in _rows(extracted))
+    warnings = list(_warnings(extracted))
+    if warnings:
+        yield from ("", "## Worth a look", "", *(f"- {warning}" for warning in warnings))
     failures = extracted.result.failures
     if failures:
-        lines += ["", f"## {len(failures)} items failed", ""]
-        lines += [
-            f"- {f.stage} of chunk {f.chunk_index + 1}: {_escaped(f.message)}" for f in failures[:_SHOWN_FAILURES]
-        ]
-    return "\n".join(lines)
+        yield from ("", f"## {_counted(len(failures), 'item')} failed", "")
+        yield from (
+            f"- {failed.stage} of chunk {failed.chunk_index + 1}: {escaped(failed.message)}"
+            for failed in failures[:_SHOWN_FAILURES]
+        )
+    yield from ("", "## Graph, evidence and history", "")
+    if report_url is not None:
+        yield f"[The report]({report_url}), or as a file:"
+    organization = extracted.document.organization_id
+    whose = "" if organization == _DEFAULT_ORGANIZATION else f" --organization {organization}"
+    yield from ("", "```", f"knowledge report {extracted.execution_id}{whose}", "```")
+
+
+def _rows(extracted: Extracted) -> Iterator[tuple[str, str]]:
+    statistics = extracted.statistics
+    asked, stored = statistics.model_calls, statistics.cached_calls
+    share = f" ({stored / (asked + stored):.0%})" if asked + stored else ""
+    yield "Execution", f"`{extracted.execution_id}`"
+    yield "Document", f"{escaped(extracted.document.name)}, {len(extracted.document.text):,} characters"
+    yield "Ontology", f"{escaped(extracted.ontology.ontology.label)} (`{extracted.ontology.id}`)"
+    yield "Graph", f"{statistics.entities} entities, {statistics.mentions} mentions, {statistics.relations} relations"
+    yield "Model calls", f"{asked} asked, {stored} answered from stored results{share}"
+    yield "Embedding calls", f"{statistics.embedding_calls}"
+    yield "Tokens", f"{statistics.input_tokens:,} in, {statistics.output_tokens:,} out"
+    yield "Resumes", f"{extracted.resumes}"
+    yield "Seconds", f"{statistics.seconds:.1f}"
+
+
+def _warnings(extracted: Extracted) -> Iterator[str]:
+    """What is doubtful about the graph, in a line each."""
+    result = extracted.result
+    flagged = sum(bool(relation.flags) for relation in result.graph.relations)
+    if flagged:
+        yield f"{_counted(flagged, 'fact')} outside the predicate's domain or range, and flagged"
+    unclassed = sum(not entity.classes for entity in result.graph.entities)
+    if unclassed:
+        yield f"{_counted(unclassed, 'entity', 'entities')} of no class of the ontology"
+    reasons = Counter(rejection.reason for rejection in result.rejections)
+    unmapped = reasons.pop(UNKNOWN_PREDICATE, 0)
+    if unmapped:
+        yield f"{_counted(unmapped, 'fact')} left out because the ontology does not have the predicate"
+    for reason, count in reasons.most_common(_SHOWN_REASONS):
+        yield f"{count} × left out of what models said: {escaped(reason)}"
+    if extracted.resumes:
+        yield f"{_counted(extracted.resumes, 'resume')}, because its process died; what was answered was kept"
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def _top_entities(graph: KnowledgeGraph, ontology: Ontology) -> list[dict[str, object]]:
@@ -98,8 +136,3 @@ def _top_entities(graph: KnowledgeGraph, ontology: Ontology) -> list[dict[str, o
         }
         for entity in top
     ]
-
-
-def _escaped(text: str) -> str:
-    """Text that markdown shows as it is: document names and model errors are not ours."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()#+-.!|<>&" else c for c in text.replace("\n", " "))

@@ -26,6 +26,8 @@ STAGE_VERSION = "2"
 # so is one whose quotation names an end only by a pronoun.
 _UNQUOTED_FACTOR = 0.5
 _UNNAMED_FACTOR = 0.8
+UNKNOWN_PREDICATE = "has a predicate that the ontology does not have"
+"""Why a statement that cannot be mapped to the ontology is rejected."""
 _FILLERS = frozenset({"", "n/a", "na", "none", "null", "nil", "unknown", "unspecified", "not specified", "-", "?"})
 
 
@@ -38,14 +40,14 @@ def find_relations(
     names both ends. The same fact stated twice is one, with all its evidence.
     """
     reader = _FactReader(passage, found, entities, ontology)
+    names = _first_names(found.things, without=frozenset())
     facts: dict[tuple[object, ...], FoundRelation] = {}
     rejections: list[Rejection] = []
     for item in found.statements:
         try:
             fact = reader.read(item)
         except _Unusable as reason:
-            shown = f"{item.subject} {item.predicate} {item.object or item.value}"
-            rejections.append(Rejection(str(reason), shown))
+            rejections.append(Rejection(str(reason), _shown(item, names)))
             continue
         value = fact.literal and (fact.literal.lexical, fact.literal.datatype)
         key = (fact.subject, fact.predicate, fact.object, value)
@@ -89,7 +91,7 @@ class _FactReader:
         iri = self._ontology.property_of(item.predicate)
         predicate = self._ontology.get_property(iri) if iri else None
         if predicate is None:
-            raise _Unusable("has a predicate that the ontology does not have")
+            raise _Unusable(UNKNOWN_PREDICATE)
         subject = self._thing(item.subject)
         if subject is None:
             raise _Unusable("is about a thing that is not listed")
@@ -182,6 +184,12 @@ def _first_names(items: Iterable[ListedThing], without: Set[str]) -> Mapping[str
             for name in names_of([item]):
                 names.setdefault(item.key, name)
     return names
+
+
+def _shown(item: Statement, names: Mapping[str, str]) -> str:
+    """The statement for people: with the names of its things, where it has their ids."""
+    subject, target = (names.get(said.strip().casefold(), said) for said in (item.subject, item.object))
+    return f"{subject} {item.predicate} {target or item.value}"
 
 
 def _nearest(spans: Sequence[Span], quote: Span) -> Span:

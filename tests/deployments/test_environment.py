@@ -114,3 +114,13 @@ def test_a_part_is_out_of_date_when_a_setting_changed_and_not_when_the_shell_did
 
     assert digest(SHLVL="1") == digest(SHLVL="2")
     assert digest() != digest(KNOWLEDGE_CHAT__MODEL="m")
+
+
+def test_runs_link_to_the_reports_of_a_local_server_only_unless_told_otherwise() -> None:
+    """Another server does not serve ours; an operator may say who does."""
+    assert _worker()["KNOWLEDGE_REPORTS_URL"] == "http://127.0.0.1:4200/reports"
+    assert "KNOWLEDGE_REPORTS_URL" not in _worker(api_url=REMOTE)
+    elsewhere = "https://reports.example"
+    assert _worker(KNOWLEDGE_REPORTS_URL=elsewhere)["KNOWLEDGE_REPORTS_URL"] == elsewhere
+    # The server finds the database that reports are made from in the stack's state.
+    assert _server()["KNOWLEDGE_HOME"] == "/stacks/one"

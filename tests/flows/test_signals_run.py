@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
@@ -24,6 +25,7 @@ from deployments.submission import DEPLOYMENT
 from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
+from knowledge.pipeline import CHUNK_STAGES
 from knowledge.settings import Settings
 from knowledge.signals import Signal, SignalName
 from tables.graph_store import latest_extractions
@@ -289,6 +291,35 @@ def test_an_approved_run_is_published_without_asking_anything_again(stack: Stack
     assert (execution.status, execution.resumes) == (ExecutionStatus.COMPLETED, 0)
     assert (decision.outcome, decision.reason) == ("approved", "well read")
     assert not stack.endpoint.requests
+
+
+async def test_a_run_in_two_processes_shows_one_of_everything(decided: Decided, client: PrefectClient) -> None:
+    """Bars that are full, summary, entities and a link that leads to the report, each once; and a short story."""
+    execution = decided.execution("approved")
+    mine = FlowRunFilterId(any_=[UUID(execution.flow_run_id or "")])
+    shown = await client.read_artifacts(flow_run_filter=FlowRunFilter(id=mine))
+    data = {(artifact.key or "").rpartition("-")[0]: artifact.data for artifact in shown}
+    assert len(data) == len(shown)
+    assert set(data) == {*(f"progress-{stage}" for stage in CHUNK_STAGES), "summary", "top-entities", "report"}
+    assert [data[f"progress-{stage}"] for stage in CHUNK_STAGES] == [100.0] * 4
+    assert "knowledge report exe_" in str(data["summary"])
+    page = httpx.get(str(data["report"]).partition("](")[2].removesuffix(")"))
+    assert (page.status_code, "sandbox" in page.headers["Content-Security-Policy"]) == (200, True)
+    assert "Ada Brandt" in page.text
+    run = await client.read_flow_run(UUID(execution.flow_run_id or ""))
+    assert (run.name, decided.command.organization_id in run.tags) == ("approved", True)
+    logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
+    told = [log.message for log in logs if log.name == "prefect.flow_runs"]
+    assert len(told) < 30, told
+    assert not [log.message for log in logs if "prefect.task_runs" in log.name]
+
+
+def test_a_report_that_does_not_exist_is_not_found(stack: StackUnderTest, decided: Decided) -> None:
+    """Another organisation's execution neither: an id is no key to it."""
+    execution = decided.execution("approved")
+    reports = stack.running.ui_url + "/reports"
+    for address in (f"stranger/{execution.id}", f"acme/{ExecutionId.new()}", "acme/no-such", "No%20Such/exe_1"):
+        assert httpx.get(f"{reports}/{address}").status_code == 404, address
 
 
 def test_a_rejected_run_ends_with_the_reviewers_reason(decided: Decided) -> None:

@@ -99,7 +99,7 @@ def test_a_fact_about_a_thing_that_the_passage_does_not_name_is_rejected() -> No
     invented = {"id": "e2", "name": "Zorblax", "types": ["city"], "mentions": ["Zorblax"]}
     found = related(ADA, invented, relations=(BORN,))
     assert not found.relations
-    assert [r.item for r in found.rejections] == ["e1 born in e2"]
+    assert [r.item for r in found.rejections] == ["Ada Brandt born in Zorblax"]
 
 
 def _stated(*statements: Statement) -> FoundRelations:
