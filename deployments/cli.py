@@ -217,6 +217,38 @@ def export(
         sys.stdout.buffer.write(piece)
 
 
+@app.command()
+def check(
+    organization: Organization = "default",
+    execution: Annotated[
+        str | None, typer.Option(help="One execution's graph; the latest of each document otherwise.")
+    ] = None,
+    shapes: Annotated[
+        Path | None, typer.Option(help="SHACL shapes in Turtle; those made from the ontology otherwise.", exists=True)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where SHACL's own report goes, in Turtle.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an organisation's graph against SHACL shapes; exit code 2 if it does not conform."""
+    from deployments.graph_export import load_exports
+    from knowledge.ids import ExecutionId, OrganizationId
+    from knowledge.shacl import check_shapes
+
+    chosen = None if execution is None else ExecutionId(execution)
+    exports = load_exports(load_settings(), OrganizationId(organization), chosen)
+    report = check_shapes(exports, None if shapes is None else shapes.read_text("utf-8"))
+    if out is not None:
+        out.write_text(report.turtle, "utf-8")
+    if as_json:
+        print(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        for found in report.findings:
+            print(f"{found.severity:9}  {found.name}: {found.message}{f' ({found.value})' if found.value else ''}")
+        print("conforms" if report.conforms else f"{len(report.findings)} findings")
+    if not report.conforms:
+        raise typer.Exit(2)
+
+
 @app.command("report")
 def report_page(
     executions: Annotated[

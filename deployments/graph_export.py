@@ -35,17 +35,27 @@ def export_graph(
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
         NotFound: the organisation has no such execution, or nothing was extracted.
     """
-    with open_database(settings) as database:
-        if execution_id is None:
-            exports = list(latest_exports(database, organization_id))
-        else:
-            exports = [completed_export(database, Ledger(database, organization_id), organization_id, execution_id)]
-        exports = _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
+    exports = load_exports(settings, organization_id, execution_id)
     exports = [replace(export, graph=_sure(export.graph, min_confidence)) for export in exports]
     if format_name == "jsonl":
         yield from (f"{line}\n".encode() for line in export_jsonl(exports))
     else:
         yield export_rdf(exports, RdfFormat(format_name))
+
+
+def load_exports(
+    settings: Settings, organization_id: OrganizationId, execution_id: ExecutionId | None
+) -> list[GraphExport]:
+    """The graph of one execution, or the latest ones of all the organisation's documents, with the links between them.
+
+    Raises: as `export_graph`.
+    """
+    with open_database(settings) as database:
+        if execution_id is None:
+            exports = list(latest_exports(database, organization_id))
+        else:
+            exports = [completed_export(database, Ledger(database, organization_id), organization_id, execution_id)]
+        return _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
 
 
 def latest_exports(database: Database, organization_id: OrganizationId) -> Iterator[GraphExport]:

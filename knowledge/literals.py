@@ -93,7 +93,8 @@ _INTEGERS = frozenset(
 )
 _REALS = frozenset({"decimal", "double", "float"})
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
-_PARTS = {"date": 3, "dateTime": 3, "gYearMonth": 2, "gYear": 1}
+DATE_PARTS = {"date": 3, "dateTime": 3, "gYearMonth": 2, "gYear": 1}
+"""The datatypes of dates, and how many of year, month and day each has."""
 
 
 def normalise_literal(surface: str, ranges: tuple[str, ...]) -> Literal:
@@ -119,7 +120,7 @@ def fits(literal: Literal, ranges: tuple[str, ...]) -> bool:
     """Whether a literal made by `normalise_literal` is of one of the datatypes; dates may be less precise."""
     names = {iri.removeprefix(XSD) for iri in ranges if iri.startswith(XSD)}
     name = literal.datatype.removeprefix(XSD)
-    return not names or name in names or (name in _PARTS and bool(names & {"date", "dateTime"}))
+    return not names or name in names or (name in DATE_PARTS and bool(names & {"date", "dateTime"}))
 
 
 def find_value(text: str, said: str, ranges: tuple[str, ...]) -> Span | None:
@@ -131,20 +132,20 @@ def find_value(text: str, said: str, ranges: tuple[str, ...]) -> Span | None:
     if wanted.datatype == XSD + "string":
         wanted = normalise_literal(said, ())
     name = wanted.datatype.removeprefix(XSD)
-    pattern = _DATE_SAID if name in _PARTS else _NUMBER_SAID if name in _INTEGERS | _REALS else None
+    pattern = _DATE_SAID if name in DATE_PARTS else _NUMBER_SAID if name in _INTEGERS | _REALS else None
     vaguer: list[Span] = []
     for match in pattern.finditer(text) if pattern else ():
         found = normalise_literal(match.group(), (wanted.datatype,))
         if (found.lexical, found.datatype) == (wanted.lexical, wanted.datatype):
             return Span(*match.span())
-        if name in _PARTS and wanted.lexical.startswith(f"{found.lexical}-"):
+        if name in DATE_PARTS and wanted.lexical.startswith(f"{found.lexical}-"):
             vaguer.append(Span(*match.span()))
     return vaguer[0] if vaguer else None
 
 
 def _typed(text: str, name: str) -> tuple[str, str] | None:
     """Lexical form and datatype name of `text` read as the datatype `name`, if it can be."""
-    if name in _PARTS:
+    if name in DATE_PARTS:
         return _date(text, name)
     if name in _INTEGERS or name in _REALS:
         return _numeric(text, name)
@@ -171,8 +172,8 @@ def _date(text: str, name: str) -> tuple[str, str] | None:
     if found is None:
         return None
     lexical, kind = found
-    wanted = _PARTS[name]
-    if _PARTS[kind] < wanted:
+    wanted = DATE_PARTS[name]
+    if DATE_PARTS[kind] < wanted:
         return found
     if name == "dateTime":
         return (lexical + "T00:00:00", name)
