@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
-from sqlalchemy import Select, Update, func, select, update
+from sqlalchemy import Select, Update, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -198,11 +198,20 @@ class Ledger:
             row = session.scalar(query)
             return None if row is None else state_of(row)
 
-    def list_executions(self, limit: int = 100) -> tuple[WorkflowExecutionState, ...]:
-        """The latest `limit` executions, the newest first."""
+    def list_executions(
+        self, limit: int = 100, before: ExecutionId | None = None
+    ) -> tuple[WorkflowExecutionState, ...]:
+        """The latest `limit` executions, the newest first; of those that come after `before` in this order, if given.
+
+        Raises:
+            NotFound: the organisation has no execution `before`.
+        """
         run = WorkflowExecution
-        query = self._select().order_by(run.created_at.desc(), run.id).limit(limit)
+        query = self._select().order_by(run.created_at.desc(), run.id.desc()).limit(limit)
         with self._session() as session:
+            if before is not None:
+                last = self._row(session, before)
+                query = query.where(tuple_(run.created_at, run.id) < tuple_(last.created_at, last.id))
             return tuple(state_of(row) for row in session.scalars(query))
 
     def load_progress(self, execution_id: ExecutionId) -> tuple[ExtractionProgress, ...]:
