@@ -112,10 +112,9 @@ class AccessTokens:
     def find(self, token_id: TokenId, secret: str) -> AccessToken | None:
         """The token, if it is one that lets somebody in now, and this is its secret."""
         row, owned = AccessTokenRow, self._owned(token_id)
-        is_good = row.revoked_at.is_(None) & or_(row.expires_at.is_(None), row.expires_at > func.now())
         is_stale = or_(row.last_used_at.is_(None), row.last_used_at < func.now() - _NOTED_EVERY)
         with self._database.org_session(self._organization_id) as session:
-            found = session.execute(select(row, is_stale).where(owned, is_good)).one_or_none()
+            found = session.execute(select(row, is_stale).where(owned, _lets_in())).one_or_none()
             # A comparison is made for unknown tokens, too: an answer's time tells nothing about either.
             digest = found[0].secret_digest if found is not None else ""
             if not hmac.compare_digest(digest, _digest(secret)) or found is None:
@@ -124,6 +123,12 @@ class AccessTokens:
                 noted = update(row).where(owned, is_stale).values(last_used_at=func.now())
                 session.execute(noted)
             return _token_of(found[0])
+
+    def is_good(self, token_id: TokenId) -> bool:
+        """Whether the token lets anybody in now."""
+        query = select(AccessTokenRow.id).where(self._owned(token_id), _lets_in())
+        with self._database.org_session(self._organization_id) as session:
+            return session.scalar(query) is not None
 
     def _owned(self, token_id: TokenId) -> ColumnElement[bool]:
         row = AccessTokenRow
@@ -143,6 +148,11 @@ def authenticate(database: Database, text: str) -> AccessToken | None:
         return None
     tokens = AccessTokens(database, OrganizationId(form["organization"]))
     return tokens.find(TokenId(f"tok_{form['id']}"), form["secret"])
+
+
+def _lets_in() -> ColumnElement[bool]:
+    row = AccessTokenRow
+    return row.revoked_at.is_(None) & or_(row.expires_at.is_(None), row.expires_at > func.now())
 
 
 def _digest(secret: str) -> str:
