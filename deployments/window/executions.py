@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.routing import APIRoute
 
 from deployments.signalling import send
 from deployments.window.access import OpenDatabase, Token
-from deployments.window.problems import Problem, no_such_execution
+from deployments.window.problems import LONGEST_ECHO, Problem, Refusal, no_such_execution
 from deployments.window.views import ExecutionDetail, ExecutionPage, ExecutionView, NewSignal, SentSignal
 from knowledge.errors import InvalidId
 from knowledge.ids import ExecutionId
@@ -19,6 +20,7 @@ Responses = dict[int | str, dict[str, Any]]
 _PAGE = 50
 _LARGEST_PAGE = 200
 _FORM = {"pattern": f"^{ExecutionId.pattern.pattern}$"}
+_FORM_OR_EMPTY = {"pattern": f"^({ExecutionId.pattern.pattern})?$"}
 PROBLEMS: Responses = {
     401: {"model": Problem, "description": "No valid token."},
     422: {"model": Problem, "description": "The request cannot be accepted as it is."},
@@ -31,11 +33,26 @@ REFUSED: Responses = {
     413: {"model": Problem, "description": "The body is too long."},
 }
 
-router = APIRouter(responses={**PROBLEMS, **MISSING})
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Nothing that somebody asks for is passed over in silence.
+
+    Raises:
+        Refusal: 422, the query has a parameter that the address does not know.
+    """
+    route: APIRoute = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        named = f"{unknown[0][:LONGEST_ECHO]!r} is not a parameter here"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{named}; there are: {', '.join(sorted(known)) or 'none'}")
 
 
-def execution_id_of(execution_id: Annotated[str, Path(json_schema_extra=_FORM)]) -> ExecutionId:
-    """The id in the path.
+router = APIRouter(responses={**PROBLEMS, **MISSING}, dependencies=[Depends(refuse_unknown_parameters)])
+
+
+def execution_id_of(execution_id: Annotated[str, Path(json_schema_extra=_FORM)], token: Token) -> ExecutionId:
+    """The id in the path, once it is known who asks.
 
     Raises:
         Refusal: 404, as for an id that nobody has.
@@ -51,10 +68,10 @@ def list_executions(
     token: Token,
     database: OpenDatabase,
     limit: Annotated[int, Query(ge=1, le=_LARGEST_PAGE)] = _PAGE,
-    before: Annotated[str | None, Query(json_schema_extra=_FORM, description="`next` of the page before")] = None,
+    before: Annotated[str, Query(json_schema_extra=_FORM_OR_EMPTY, description="`next` of the page before")] = "",
 ) -> ExecutionPage:
     """The organisation's executions, the newest first, page by page."""
-    last = None if before is None else _known(before)
+    last = _known(before) if before else None
     # One more than is shown, to know whether there is a next page.
     found = Ledger(database, token.organization_id).list_executions(limit + 1, last)
     shown = [ExecutionView.of(state) for state in found[:limit]]

@@ -15,7 +15,8 @@ from knowledge.errors import InputRefused, KnowledgeError, NotFound, SignalRefus
 
 MEDIA_TYPE = "application/problem+json"
 _AGAIN_SECONDS = 1
-_LONGEST_ECHO = 100
+LONGEST_ECHO = 100
+"""So many characters of what somebody sent are said back."""
 _logger = logging.getLogger(__name__)
 
 
@@ -48,7 +49,7 @@ class Refusal(Exception):
 
 def no_such_execution(text: str) -> Refusal:
     """The same for ids that are unknown, somebody else's, or none at all."""
-    return Refusal(HTTPStatus.NOT_FOUND, f"there is no execution {text[:_LONGEST_ECHO]!r} in this organisation")
+    return Refusal(HTTPStatus.NOT_FOUND, f"there is no execution {text[:LONGEST_ECHO]!r} in this organisation")
 
 
 def problem_response(

@@ -7,15 +7,22 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse
 
 from deployments.window.access import OpenDatabase, Token
-from deployments.window.executions import MISSING, PROBLEMS, Responses, ThatExecution
+from deployments.window.executions import (
+    MISSING,
+    PROBLEMS,
+    Responses,
+    ThatExecution,
+    refuse_unknown_parameters,
+)
 from deployments.window.limits import WindowLimits
 from deployments.window.problems import Refusal
+from deployments.window.views import ProgressView
 from knowledge.errors import FollowerTooSlow, NotFound, StoreUnavailable
 from knowledge.ids import ExecutionId, TokenId
 from knowledge.progress import ProgressEvent
@@ -29,17 +36,29 @@ _RETRY_MILLISECONDS = 1000
 _GREETING = f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
 _HEARTBEAT = b": still here\n\n"
 _REVOKED = b": this token lets nobody in any more\n\n"
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": ProgressView.model_json_schema(ref_template="#/components/schemas/{model}"),
+        },
+    },
+    "required": ["data"],
+}
 _STREAM: Responses = {
     200: {
         "description": "Events as they come; each has its number as `id` and a JSON object as `data`. The stream ends "
         "after the event whose `status` is completed, failed or cancelled.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     204: {"description": "The execution is over and has no later events: do not come back."},
 }
 Value = TypeVar("Value")
 
-router = APIRouter(responses={**PROBLEMS, **MISSING})
+router = APIRouter(responses={**PROBLEMS, **MISSING}, dependencies=[Depends(refuse_unknown_parameters)])
 
 
 @router.get("/executions/{execution_id}/progress", response_class=Response, responses=_STREAM)
@@ -50,11 +69,11 @@ async def follow_progress(
     request: Request,
     after: Annotated[int, Query(ge=0, le=_LAST, description="only events with higher numbers")] = 0,
     last_event_id: Annotated[
-        int | None, Header(ge=0, le=_LAST, description="as `after`, and before it: who comes back sends it")
-    ] = None,
+        int, Header(ge=0, le=_LAST, description="as `after`; the higher counts. Who comes back sends it")
+    ] = 0,
 ) -> Response:
     """What has happened to an execution, and then what happens to it, as server-sent events."""
-    after = after if last_event_id is None else last_event_id
+    after = max(after, last_event_id)
     journal = ProgressJournal(database, token.organization_id)
     head = await asyncio.to_thread(journal.head, execution_id)
     if head.is_over and after >= head.number:

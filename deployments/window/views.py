@@ -67,6 +67,22 @@ class StageView(BaseModel):
     message: str
 
 
+class ProgressView(BaseModel):
+    """An event of an execution's progress, as the `data` of a server-sent event has it."""
+
+    execution_id: str
+    number: int
+    status: ExecutionStatus
+    stage: Stage | None
+    current: int | None = Field(description="with `total`: how far the stage is; null where the status has changed")
+    total: int | None
+    fraction: float = Field(ge=0, le=1, description="of the whole work; it never goes back")
+    model_calls: int
+    cached_calls: int
+    message: str
+    time: datetime
+
+
 class SignalView(BaseModel):
     """A signal that an execution was sent; `outcome` says what came of it, once it was acted on."""
 

@@ -45,7 +45,7 @@ class Visitor:
 
     def ask(self, method: str, path: str, token: str | None = None, **request: object) -> httpx.Response:
         """The response to a request with the visitor's token, or another one."""
-        headers = {"Authorization": f"Bearer {token or self.token}"}
+        headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"}
         return httpx.request(method, self.url + path, headers=headers, timeout=10, **request)  # pyright: ignore[reportArgumentType]
 
     def begin(self, document: str = "ada") -> ExecutionId:
