@@ -284,19 +284,40 @@ def signal(
 def progress(
     execution: Execution,
     organization: Organization = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay until it is over; exit 1 unless it completed.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; with --follow, one for each event.")
+    ] = False,
 ) -> None:
     """Show how far an execution is, stage by stage, and what it was told."""
     from deployments.progress import execution_progress
     from knowledge.ids import ExecutionId, OrganizationId
 
+    if follow:
+        _follow_execution(organization, execution, as_json=as_json)
+        return
     found = execution_progress(load_settings(), OrganizationId(organization), ExecutionId(execution))
     if as_json:
         print(json.dumps(found.as_json(), ensure_ascii=False))
         return
     console = Console()
-    for line in found.lines():
+    for line in found.lines(console.width):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _follow_execution(organization: str, execution: str, *, as_json: bool) -> None:
+    from deployments.display import execution_display, execution_lines
+    from deployments.progress import follow_progress
+    from knowledge.domain import ExecutionStatus
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    followed = OrganizationId(organization), ExecutionId(execution)
+    with execution_lines() if as_json else execution_display() as tell:
+        state = follow_progress(load_settings(), *followed, tell)
+    if state.status is not ExecutionStatus.COMPLETED:
+        raise typer.Exit(1)
 
 
 @app.command()
