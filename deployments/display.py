@@ -28,6 +28,8 @@ _DEFAULT_ORGANIZATION = "default"
 _REFRESHES = 4  # a second
 _RESERVED_ROWS = 3
 _QUIET_SECONDS = 15.0
+_NUMBERS = ("chunks", "entities", "relations", "asked", "stored", "seconds")
+_WIDTH_OF_TABLE = 76
 
 Show = Callable[[Sequence[Watched]], None]
 
@@ -144,7 +146,7 @@ class _LineDisplay:
 def print_report(report: RunReport) -> None:
     """The table of graphs, some facts, and where everything lies."""
     console = Console()
-    console.print(_table(report.delivered))
+    console.print(_table(report.delivered, console.width))
     for item in report.delivered:
         if item.error is not None:
             console.print(f"[red]{escape(str(item.watched.submitted.path))}: {escape(item.error)}")
@@ -165,12 +167,16 @@ def print_report(report: RunReport) -> None:
         console.print("The stack is stopped; `knowledge up` shows these runs in Prefect's UI.", highlight=False)
 
 
-def _table(delivered: Sequence[Delivered]) -> Table:
-    """Fits 80 columns with ordinary names; `asked` and `stored` are model calls and answers read instead."""
+def _table(delivered: Sequence[Delivered], width: int) -> Table:
+    """Fits 80 columns with ordinary names, and without most numbers 40.
+
+    `asked` and `stored` are model calls and answers read instead.
+    """
     table = Table(box=None, header_style="bold", padding=(0, 1))
     table.add_column("document", overflow="fold")
     table.add_column("status", no_wrap=True)
-    for name in ("chunks", "entities", "relations", "asked", "stored", "seconds"):
+    shown = _NUMBERS if width >= _WIDTH_OF_TABLE else _NUMBERS[-1:]
+    for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for item in delivered:
         state = item.watched.state
@@ -178,7 +184,7 @@ def _table(delivered: Sequence[Delivered]) -> Table:
         if state is not None:
             found = state.statistics
             numbers = (found.chunks, found.entities, found.relations, found.model_calls, found.cached_calls)
-            row += [*map(str, numbers), f"{found.seconds:.1f}"]
+            row += [*map(str, numbers), f"{found.seconds:.1f}"][-len(shown) :]
         table.add_row(*(escape(cell) for cell in row))
     return table
 

@@ -10,11 +10,11 @@ from rich.cells import cell_len, set_cell_size
 from knowledge.domain import ExecutionStatus, ExtractionProgress, Stage
 from knowledge.progress import ProgressEvent
 
-_NAME_CELLS = 32
-_SHORTEST_NAME = 6
-_BAR_CELLS = 16
+_NAME_CELLS = 40
 _WINDOW = timedelta(seconds=60)
 _SHORTEST_WINDOW = timedelta(seconds=2)
+# With less to go by, an estimate would only be corrected.
+_LEAST_PROGRESS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,27 @@ class Glance:
 
     def line(self, width: int) -> str:
         """The line, at most `width` cells; in a narrow one the bar goes first, the name is cut before the numbers."""
-        percent = f"{int(self.fraction * 100):>3}%"
-        calls, stored = f"{self.model_calls:>5} calls", f"{self.cached_calls:>5} stored"
-        remaining = "" if self.remaining_seconds is None else f"{duration(self.remaining_seconds):>6} left"
-        doing, full = f"{self.doing:<10}", round(self.fraction * _BAR_CELLS)
-        bar = "█" * full + "░" * (_BAR_CELLS - full)
-        for parts in (
-            (doing, bar, percent, calls, stored, remaining),
-            (doing, percent, calls, stored, remaining),
-            (doing, percent, calls.strip(), remaining.strip()),
-            (self.doing, percent, calls.strip()),
-            (self.doing, percent),
-            (percent.strip(),),
+        calls, stored = f"{self.model_calls:>4} calls", f"{self.cached_calls:>4} stored"
+        # Its place is kept, so that nothing moves when it comes and goes.
+        remaining = "" if self.remaining_seconds is None else f"{duration(self.remaining_seconds)} left"
+        doing, percent, remaining = f"{self.doing:<10}", f"{int(self.fraction * 100):>3}%", f"{remaining:>10}"
+        for shortest_name, parts in (
+            (24, (doing, self._bar(24), percent, calls, stored, remaining)),
+            (12, (doing, self._bar(10), percent, calls, stored, remaining)),
+            (12, (doing, percent, calls, stored, remaining)),
+            (8, (doing, percent, calls, remaining)),
+            (6, (doing, percent, remaining)),
+            (4, (self.doing, percent)),
         ):
-            rest = "  ".join(part for part in parts if part)
+            rest = "  ".join(parts)
             room = width - cell_len(rest) - 2
-            if room >= min(_SHORTEST_NAME, cell_len(self.name)):
+            if room >= shortest_name:
                 return f"{cut(self.name, min(room, _NAME_CELLS))}  {rest}".rstrip()
-        return cut(self.name, width)
+        return cut(f"{percent.strip()} {self.name}", width).rstrip()
+
+    def _bar(self, cells: int) -> str:
+        full = round(self.fraction * cells)
+        return "█" * full + "░" * (cells - full)
 
     def sentence(self) -> str:
         """The same for a file or a screen reader, on as many cells as it takes."""
@@ -100,7 +103,7 @@ class Pace:
         if not self._steps:
             return None
         (began, before), (ended, done) = self._steps[0], self._steps[-1]
-        if ended - began < _SHORTEST_WINDOW or done <= before:
+        if ended - began < _SHORTEST_WINDOW or done - before < _LEAST_PROGRESS:
             return None
         return (1 - done) * (ended - began).total_seconds() / (done - before)
 

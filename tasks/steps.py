@@ -33,8 +33,11 @@ class Steps:
             self._cached_calls += usage.model_calls
 
     def take(self, progress: ExtractionProgress) -> None:
-        """A stage has come so far."""
-        progress = never_back(self._stages.get(progress.stage), progress)
+        """A stage has come so far; nothing is made of it unless it is further than before."""
+        before = self._stages.get(progress.stage)
+        progress = never_back(before, progress)
+        if progress == before:
+            return
         self._stages[progress.stage] = progress
         self._waiting.pop(progress.stage, None)
         self._waiting[progress.stage] = ProgressStep(

@@ -9,6 +9,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
+from anyio import CancelScope
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse
 
@@ -123,7 +124,8 @@ class Watch:
             yield f": {error.message}\n\n".encode()
         finally:
             self._streams -= 1
-            await batches.aclose()
+            with CancelScope(shield=True):
+                await batches.aclose()
 
     async def _is_still_good(self, token: AccessToken) -> bool:
         tokens = AccessTokens(self._database, token.organization_id)
@@ -158,7 +160,9 @@ async def with_pauses(values: AsyncIterator[Value], seconds: float) -> AsyncGene
     finally:
         if coming is not None:
             coming.cancel()
-            await asyncio.wait({coming})
+            # Who is cancelled is cancelled again at each await, and would leave the values behind in the middle.
+            with CancelScope(shield=True):
+                await asyncio.wait({coming})
 
 
 async def _next(values: AsyncIterator[Value]) -> Value:
