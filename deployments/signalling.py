@@ -53,22 +53,13 @@ def send_signal(
     """
     kind, content = SignalName.of(name), payload_of(payload)
     with open_database(settings) as database:
-        signals = Signals(database, organization_id)
-        return asyncio.run(send(settings, database, signals, execution_id, kind, content, this_login()))
+        signal = Signals(database, organization_id).send(execution_id, kind, content, this_login())
+        return asyncio.run(see_to(settings, database, organization_id, signal))
 
 
-async def send(
-    settings: Settings,
-    database: Database,
-    signals: Signals,
-    execution_id: ExecutionId,
-    name: SignalName,
-    payload: Mapping[str, object],
-    sent_by: str,
-) -> Sent:
-    """As `send_signal`, on a database that is open, for whoever `sent_by` names."""
-    signal = await asyncio.to_thread(signals.send, execution_id, name, payload, sent_by)
-    state = await asyncio.to_thread(Ledger(database, signals.organization_id).load, execution_id)
+async def see_to(settings: Settings, database: Database, organization_id: OrganizationId, signal: Signal) -> Sent:
+    """A signal that is recorded, and what follows: where no process would act on it, it is acted on here."""
+    state = await asyncio.to_thread(Ledger(database, organization_id).load, signal.execution_id)
     stack = running_stack(settings)
     api_url = stack.api_url if stack is not None else PREFECT_API_URL.value()
     if not api_url:

@@ -7,7 +7,8 @@ from datetime import datetime
 from knowledge.domain import ExecutionStatus, ExtractionProgress, Stage
 from knowledge.ids import ExecutionId, ProgressEventId
 
-# Each stage's share of the work: about what it takes of the time where a remote model is asked.
+# Each stage's share of the work: about what it takes of the time where a remote model is asked. The last hundredth
+# comes with the execution's end.
 _SHARES = {
     Stage.CHUNK: 0.01,
     Stage.MENTIONS: 0.60,
@@ -76,7 +77,7 @@ class ProgressStep:
 
 
 def done_fraction(stages: Mapping[Stage, ExtractionProgress]) -> float:
-    """How much of the whole work is done, between 0 and 1, when the stages have come so far."""
+    """How much of the whole work is done, from 0 to 0.99, when the stages have come so far."""
     return round(sum(share * stages[stage].fraction for stage, share in _SHARES.items() if stage in stages), 4)
 
 

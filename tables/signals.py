@@ -30,11 +30,6 @@ class Signals:
         self._database = database
         self._organization_id = organization_id
 
-    @property
-    def organization_id(self) -> OrganizationId:
-        """Whose executions they are sent to."""
-        return self._organization_id
-
     def send(self, execution_id: ExecutionId, name: SignalName, payload: Mapping[str, object], sent_by: str) -> Signal:
         """The signal as recorded: durable, and numbered after all sent before it, by whomever.
 

@@ -36,12 +36,15 @@ class Told:
 
 
 @contextmanager
-def followed(url: str, token: str, execution_id: str, last_event_id: int | None = None) -> Generator[httpx.Response]:
-    """The open response of a stream of progress."""
+def followed(
+    url: str, token: str, execution_id: str, last_event_id: int | None = None, seconds: float = 10
+) -> Generator[httpx.Response]:
+    """The open response of a stream of progress, on which something comes within so many seconds each time."""
     headers = {"Authorization": f"Bearer {token}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = str(last_event_id)
-    with httpx.stream("GET", f"{url}/executions/{execution_id}/progress", headers=headers, timeout=10) as response:
+    address = f"{url}/executions/{execution_id}/progress"
+    with httpx.stream("GET", address, headers=headers, timeout=seconds) as response:
         yield response
 
 

@@ -1,12 +1,13 @@
 """Executions to look at, and signals to them."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.routing import APIRoute
 
-from deployments.signalling import send
+from deployments.signalling import see_to
 from deployments.window.access import OpenDatabase, Token
 from deployments.window.problems import LONGEST_ECHO, Problem, Refusal, no_such_execution
 from deployments.window.views import ExecutionDetail, ExecutionPage, ExecutionView, NewSignal, SentSignal
@@ -92,8 +93,8 @@ async def send_signal(
 ) -> SentSignal:
     """Tells an execution something: recorded for good, and acted on once, whatever dies in between."""
     signals, sender = Signals(database, token.organization_id), f"token {token.name}"
-    sent = await send(request.app.state.settings, database, signals, execution_id, signal.name, signal.payload, sender)
-    return SentSignal.of(sent)
+    recorded = await asyncio.to_thread(signals.send, execution_id, signal.name, signal.payload, sender)
+    return SentSignal.of(await see_to(request.app.state.settings, database, token.organization_id, recorded))
 
 
 def _known(text: str) -> ExecutionId:

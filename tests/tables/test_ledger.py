@@ -117,6 +117,20 @@ def test_a_refused_request_leaves_a_failed_execution_that_says_why(ledger: Ledge
     assert len(ledger.list_executions()) == 2
 
 
+def test_executions_are_listed_in_pages_the_newest_first(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
+    """Each is on one page, whatever is added in front while somebody turns the pages."""
+    oldest, middle = (
+        ledger.open_execution(flow_run_id(), document_name=name, parameters={}, pid=1, host="h").id for name in "ab"
+    )
+    first = ledger.list_executions(1)
+    ledger.refuse("newer", {}, "no")
+    second = ledger.list_executions(1, before=first[0].id)
+    assert [state.id for state in (*first, *second)] == [middle, oldest]
+    assert ledger.list_executions(1, before=oldest) == ()
+    with pytest.raises(NotFound):
+        ledger.list_executions(1, before=ExecutionId.new())
+
+
 def test_closing_keeps_the_numbers_and_the_reason(ledger: Ledger, execution_id: ExecutionId) -> None:
     """The row is what the command line and the UI tell about a run."""
     statistics = ExecutionStatistics(*range(1, 12), seconds=1.5)
