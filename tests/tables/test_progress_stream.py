@@ -20,6 +20,7 @@ from tables.progress import ProgressJournal
 from tables.progress_feed import FollowerLimits
 from tables.progress_stream import ProgressListener, ProgressStream
 from tables.session import Database
+from tables.signals import Signals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _SECONDS = 10
@@ -177,6 +178,42 @@ def test_a_batch_that_is_written_again_is_not_told_twice(
     assert [event.current for event in read_all(database, organization_id, execution_id)] == [None, 1, 2]
 
 
+def test_whatever_changes_the_status_is_told(
+    database: Database, ledger: Ledger, organization_id: OrganizationId, execution_id: ExecutionId
+) -> None:
+    """A stream that does not hear of an end never ends; nothing is told twice that has not changed."""
+    signals = Signals(database, organization_id)
+    changes: list[Callable[[], object]] = [
+        lambda: signals.show(execution_id, ExecutionStatus.PAUSED),
+        lambda: ledger.set_aside(execution_id, "the endpoint is down"),
+        lambda: ledger.await_process(execution_id, counted=False),
+        lambda: signals.cancel(execution_id, "enough"),
+    ]
+    for change in changes:
+        change()
+        last = read_all(database, organization_id, execution_id)[-1]
+        state = ledger.load(execution_id)
+        assert (last.status, last.message) == (state.status, state.error or last.message)
+    signals.show(execution_id, ExecutionStatus.CANCELLED)
+    signals.cancel(execution_id, "again")
+    statuses = [event.status.value for event in read_all(database, organization_id, execution_id)]
+    assert statuses == ["running", "paused", "waiting", "pending", "cancelled"]
+
+
+def test_an_execution_that_waits_or_was_refused_has_a_journal_too(
+    database: Database, ledger: Ledger, organization_id: OrganizationId
+) -> None:
+    """Also what never had a process has something to tell."""
+    run = FlowRunId(str(uuid.uuid4()))
+    expected = [ledger.expect_execution(run, document_name="ada", parameters={}) for _ in range(2)]
+    refused = ledger.refuse("ada", {}, "it is empty")
+    told = [read_all(database, organization_id, each.id) for each in (expected[0], refused)]
+    assert [[(event.status.value, event.message) for event in events] for events in told] == [
+        [("pending", "")],
+        [("failed", "it is empty")],
+    ]
+
+
 async def test_another_organisations_execution_is_not_there(
     listener: ProgressListener, stream: ProgressStream, execution_id: ExecutionId
 ) -> None:
@@ -188,6 +225,7 @@ async def test_another_organisations_execution_is_not_there(
     with pytest.raises(NotFound):
         await take_all(stream, ExecutionId.new())
     following.cancel()
+    await asyncio.wait({following})
 
 
 async def test_a_broken_connection_loses_nothing(
