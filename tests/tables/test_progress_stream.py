@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -262,25 +262,36 @@ async def test_all_followers_share_one_connection_and_one_reading(
         assert {tuple(numbers(events)) for events in await asyncio.gather(*all_of_them)} == {(1, 2, 3, 4, 5)}
 
 
+async def up_to_date(events: AsyncGenerator[ProgressEvent]) -> asyncio.Task[ProgressEvent]:
+    """The next event of who has had the only one so far, and now waits for more to be read."""
+    assert (await anext(events)).number == 1
+    waiting = asyncio.create_task(_next(events))
+    await asyncio.sleep(0)
+    return waiting
+
+
+async def _next(events: AsyncGenerator[ProgressEvent]) -> ProgressEvent:
+    return await anext(events)
+
+
 async def test_who_does_not_keep_up_is_told_where_to_go_on_and_others_are_not_held_up(
     database: Database, ledger: Ledger, execution_id: ExecutionId, organization_id: OrganizationId
 ) -> None:
     """A stuck reader costs nobody else anything, and itself nothing but a reconnect."""
     async with ProgressListener(database, FollowerLimits(events=5)) as listener:
         stream = listener.stream(organization_id)
-        quick = asyncio.create_task(take_all(stream, execution_id))
-        slow = stream.subscribe(execution_id)
-        assert (await anext(slow)).number == 1
-        waiting = asyncio.create_task(anext(slow))
-        await asyncio.sleep(0)
-        advance(ledger, execution_id, 1)
-        assert (await waiting).number == 2
-        advance(ledger, execution_id, *range(2, 10))
-        await take(stream, execution_id, 10)
-        with pytest.raises(FollowerTooSlow, match="after 2") as told:
-            await anext(slow)
-        complete(ledger, execution_id)
-        assert numbers(await quick) == list(range(1, 12))
+        async with aclosing(stream.subscribe(execution_id)) as slow, aclosing(stream.subscribe(execution_id)) as quick:
+            slow_second, quick_second = await up_to_date(slow), await up_to_date(quick)
+            advance(ledger, execution_id, 1)
+            assert (await slow_second).number == (await quick_second).number == 2
+            quick_third = asyncio.create_task(_next(quick))
+            await asyncio.sleep(0)
+            advance(ledger, execution_id, *range(2, 10))
+            assert (await quick_third).number == 3
+            with pytest.raises(FollowerTooSlow, match="after 2") as told:
+                await anext(slow)
+            complete(ledger, execution_id)
+            assert numbers([event async for event in quick]) == list(range(4, 12))
         assert numbers(await take_all(stream, execution_id, told.value.last_number)) == list(range(3, 12))
 
 
@@ -291,13 +302,14 @@ async def test_who_has_not_taken_anything_for_long_is_dropped(
     clock = [0.0]
     async with ProgressListener(database, FollowerLimits(seconds=60), now=lambda: clock[0]) as listener:
         stream = listener.stream(organization_id)
-        slow = stream.subscribe(execution_id)
-        await anext(slow)
-        clock[0] = 61.0
-        advance(ledger, execution_id, 1)
-        await take(stream, execution_id, 2)
-        with pytest.raises(FollowerTooSlow, match="after 1"):
+        async with aclosing(stream.subscribe(execution_id)) as slow, aclosing(stream.subscribe(execution_id)) as quick:
             await anext(slow)
+            quick_second = await up_to_date(quick)
+            clock[0] = 61.0
+            advance(ledger, execution_id, 1)
+            await quick_second
+            with pytest.raises(FollowerTooSlow, match="after 1"):
+                await anext(slow)
 
 
 async def test_a_database_that_is_away_is_waited_for(
