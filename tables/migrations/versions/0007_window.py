@@ -10,7 +10,7 @@ from tables.base import ACTOR
 from tables.row_security import protect_statements
 
 revision = "0007"
-down_revision: str | None = "0005"
+down_revision: str | None = "0008"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
