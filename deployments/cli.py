@@ -316,19 +316,103 @@ def signal(
 def progress(
     execution: Execution,
     organization: Organization = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay until it is over; exit 1 unless it completed.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; with --follow, one for each event.")
+    ] = False,
 ) -> None:
     """Show how far an execution is, stage by stage, and what it was told."""
     from deployments.progress import execution_progress
     from knowledge.ids import ExecutionId, OrganizationId
 
+    if follow:
+        _follow_execution(organization, execution, as_json=as_json)
+        return
     found = execution_progress(load_settings(), OrganizationId(organization), ExecutionId(execution))
     if as_json:
         print(json.dumps(found.as_json(), ensure_ascii=False))
         return
     console = Console()
-    for line in found.lines():
+    for line in found.lines(console.width):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _follow_execution(organization: str, execution: str, *, as_json: bool) -> None:
+    from deployments.display import execution_display, execution_lines
+    from deployments.progress import follow_progress
+    from knowledge.domain import ExecutionStatus
+    from knowledge.ids import ExecutionId, OrganizationId
+
+    followed = OrganizationId(organization), ExecutionId(execution)
+    with execution_lines() if as_json else execution_display() as tell:
+        state = follow_progress(load_settings(), *followed, tell)
+    if state.status is not ExecutionStatus.COMPLETED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 4300,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    expose: Annotated[
+        bool, typer.Option("--expose", help="Allow an address that other machines can reach. There is no TLS.")
+    ] = False,
+) -> None:
+    """Serve executions, their progress and signals over HTTP, to whoever has a token. Ctrl-C stops it."""
+    from deployments.window.serving import serve as serve_window
+
+    serve_window(load_settings(), host, port, exposed=expose, on_ready=lambda url: print(url, flush=True))
+
+
+token = typer.Typer(help="Make, list and revoke the tokens that `knowledge serve` asks for.", no_args_is_help=True)
+app.add_typer(token, name="token")
+
+
+@token.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="What it is for, such as `dashboard`.", show_default=False)],
+    organization: Organization = "default",
+    days: Annotated[int, typer.Option(min=0, max=3650, help="How long it is good; 0: until it is revoked.")] = 90,
+) -> None:
+    """Make a token for one organisation. It is shown once, on stdout."""
+    from deployments.tokens import create
+    from knowledge.ids import OrganizationId
+
+    made, text = create(load_settings(), OrganizationId(organization), name, days)
+    report(f"{made.id} for {organization}; nobody can show it again")
+    print(text)
+
+
+@token.command("list")
+def list_tokens(
+    organization: Organization = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """List an organisation's tokens, without their secrets."""
+    from deployments.tokens import listed, token_json, token_line
+    from knowledge.ids import OrganizationId
+
+    found = listed(load_settings(), OrganizationId(organization))
+    if as_json:
+        print(json.dumps({"tokens": [token_json(each) for each in found]}))
+        return
+    for each in found:
+        print(token_line(each))
+
+
+@token.command("revoke")
+def revoke_token(
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN", help="A token's id (tok_…).", show_default=False)],
+    organization: Organization = "default",
+) -> None:
+    """Let a token open nothing any more. Streams that it has opened end within seconds."""
+    from deployments.tokens import revoke
+    from knowledge.ids import OrganizationId, TokenId
+
+    revoked = revoke(load_settings(), OrganizationId(organization), TokenId(token_id))
+    print(f"{revoked.id} ({revoked.name}) opens nothing any more")
 
 
 @app.command()

@@ -1,94 +1,152 @@
-"""What people see of a run: a bar for each document while it goes on, a short table at the end."""
+"""What people see of a run: a line for each document while it goes on, a short table at the end."""
 
+import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from textwrap import wrap
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from deployments.delivery import Delivered
+from deployments.glance import Course, Glance, cut
 from deployments.run import RunReport
 from deployments.watching import Watched
 from knowledge.domain import ExecutionStatus
 from knowledge.exports import GraphExport
+from knowledge.progress import ProgressEvent
 
 _SHOWN_FACTS = 8
 _DEFAULT_ORGANIZATION = "default"
+_REFRESHES = 4  # a second
+_RESERVED_ROWS = 3
+_QUIET_SECONDS = 15.0
+_NUMBERS = ("chunks", "entities", "relations", "asked", "stored", "seconds")
+_WIDTH_OF_TABLE = 76
 
 Show = Callable[[Sequence[Watched]], None]
 
 
 @contextmanager
 def progress_display() -> Generator[Show]:
-    """Bars on a terminal; else a line on stderr whenever a document reaches another stage."""
+    """A line for each document that stays where it is on a terminal; else, or on a dumb one, a line at each turn."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _LineDisplay().show
         return
-    columns = (
-        TextColumn("{task.description}", justify="left"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[stage]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield _BarDisplay(progress).show
+    with Live(console=console, refresh_per_second=_REFRESHES, vertical_overflow="visible") as live:
+        yield lambda watched: live.update(live_lines(watched, console.size), refresh=False)
+
+
+@contextmanager
+def execution_display() -> Generator[Callable[[str, Sequence[ProgressEvent]], None]]:
+    """The same for one execution, as its events come; on stdout, because they are what was asked for."""
+    course, console = Course(), Console()
+    if not console.is_terminal or console.is_dumb_terminal:
+        said: list[str] = []
+
+        def say(name: str, events: Sequence[ProgressEvent]) -> None:
+            course.take(events)
+            turn = course.doing + (f": {events[-1].message}" if events[-1].message else "")
+            if said[-1:] != [turn]:
+                said.append(turn)
+                print(course.glance(name, turn).sentence(), flush=True)
+
+        yield say
+        return
+    with Live(console=console, refresh_per_second=_REFRESHES) as live:
+
+        def show(name: str, events: Sequence[ProgressEvent]) -> None:
+            course.take(events)
+            lines = [course.glance(name).line(console.width - 1)]
+            if course.last is not None and course.last.current is None and course.last.message:
+                lines += [f"  {line}" for line in wrap(course.last.message, max(10, console.width - 3))]
+            live.update(Text("\n".join(lines), no_wrap=True, overflow="crop"))
+
+        yield show
+
+
+@contextmanager
+def execution_lines() -> Generator[Callable[[str, Sequence[ProgressEvent]], None]]:
+    """A JSON object on stdout for each event."""
+
+    def tell(name: str, events: Sequence[ProgressEvent]) -> None:
+        for event in events:
+            print(json.dumps(event.as_json(), ensure_ascii=False), flush=True)
+
+    yield tell
 
 
 def stage_of(item: Watched) -> str:
-    """Where a document is, or what it waits for and what can be done about it."""
+    """Where a document is, in a word."""
     if item.state is None:
         return "failed" if item.lost else "waiting"
     if item.is_over:
         return item.state.status.value if item.lost is None else "failed"
-    if item.state.status is ExecutionStatus.WAITING:
-        if item.state.error is not None:
-            return f"waiting: {item.state.error}"
-        whose = (
-            ""
-            if item.state.organization_id == _DEFAULT_ORGANIZATION
-            else f" --organization {item.state.organization_id}"
-        )
-        return f"waiting for review: knowledge signal {item.state.id} approve|reject{whose}"
-    if item.state.status is ExecutionStatus.PAUSED or item.state.stage is None:
-        return item.state.status.value
-    return item.state.stage.value
+    # What has come out of the journal may be a moment behind the row.
+    return item.course.doing if item.state.status is ExecutionStatus.RUNNING else item.state.status.value
 
 
-class _BarDisplay:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[int, TaskID] = {}
+def wait_of(item: Watched) -> str:
+    """What a document that nothing happens to waits for, and what can be done about it; empty for others."""
+    if item.state is None or item.is_over or item.state.status is not ExecutionStatus.WAITING:
+        return ""
+    if item.state.error is not None:
+        return f"waiting: {item.state.error}"
+    owner = item.state.organization_id
+    whose = "" if owner == _DEFAULT_ORGANIZATION else f" --organization {owner}"
+    return f"waiting for review: knowledge signal {item.state.id} approve|reject{whose}"
 
-    def show(self, watched: Sequence[Watched]) -> None:
-        for n, item in enumerate(watched):
-            if n not in self._bars:
-                name = escape(item.submitted.path.name[:40])
-                self._bars[n] = self._progress.add_task(name, total=1.0, stage="waiting")
-            self._progress.update(self._bars[n], completed=item.fraction, stage=stage_of(item))
+
+def glance_at(item: Watched) -> Glance:
+    """The document in a line."""
+    return item.course.glance(item.submitted.path.name, stage_of(item))
+
+
+def live_lines(watched: Sequence[Watched], size: ConsoleDimensions) -> Text:
+    """The lines that fit: those of documents at work first, and of the others at least their number."""
+    room = max(1, size.height - _RESERVED_ROWS)
+    shown = sorted(watched, key=lambda item: item.is_over)[:room] if len(watched) > room else watched
+    lines: list[str] = []
+    for item in shown:
+        lines.append(glance_at(item).line(size.width - 1))
+        if wait_of(item):
+            lines += [f"  {line}" for line in wrap(wait_of(item), max(10, size.width - 3))]
+    if len(shown) < len(watched):
+        over = sum(item.is_over for item in watched)
+        lines.append(cut(f"{len(watched)} documents, {over} of them over", size.width - 1).rstrip())
+    return Text("\n".join(lines), no_wrap=True, overflow="crop")
 
 
 class _LineDisplay:
-    def __init__(self) -> None:
-        self._last: dict[int, str] = {}
+    """Says something when there is something new: another stage, or a quarter of a minute of progress."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._last: dict[int, tuple[str, float, float]] = {}
 
     def show(self, watched: Sequence[Watched]) -> None:
         for n, item in enumerate(watched):
-            stage = stage_of(item)
-            if self._last.get(n) != stage:
-                self._last[n] = stage
-                print(f"{item.submitted.path.name}: {stage} ({item.fraction:.0%})", file=sys.stderr, flush=True)
+            turn = wait_of(item) or stage_of(item)
+            last_turn, last_fraction, said_at = self._last.get(n, ("", 0.0, 0.0))
+            has_progressed = item.course.fraction > last_fraction and self._now() - said_at >= _QUIET_SECONDS
+            if turn != last_turn or has_progressed:
+                self._last[n] = (turn, item.course.fraction, self._now())
+                said = replace(glance_at(item), doing=turn).sentence()
+                print(said, file=sys.stderr, flush=True)
 
 
 def print_report(report: RunReport) -> None:
     """The table of graphs, some facts, and where everything lies."""
     console = Console()
-    console.print(_table(report.delivered))
+    console.print(_table(report.delivered, console.width))
     for item in report.delivered:
         if item.error is not None:
             console.print(f"[red]{escape(str(item.watched.submitted.path))}: {escape(item.error)}")
@@ -109,12 +167,16 @@ def print_report(report: RunReport) -> None:
         console.print("The stack is stopped; `knowledge up` shows these runs in Prefect's UI.", highlight=False)
 
 
-def _table(delivered: Sequence[Delivered]) -> Table:
-    """Fits 80 columns with ordinary names; `asked` and `stored` are model calls and answers read instead."""
+def _table(delivered: Sequence[Delivered], width: int) -> Table:
+    """Fits 80 columns with ordinary names, and without most numbers 40.
+
+    `asked` and `stored` are model calls and answers read instead.
+    """
     table = Table(box=None, header_style="bold", padding=(0, 1))
     table.add_column("document", overflow="fold")
     table.add_column("status", no_wrap=True)
-    for name in ("chunks", "entities", "relations", "asked", "stored", "seconds"):
+    shown = _NUMBERS if width >= _WIDTH_OF_TABLE else _NUMBERS[-1:]
+    for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for item in delivered:
         state = item.watched.state
@@ -122,7 +184,7 @@ def _table(delivered: Sequence[Delivered]) -> Table:
         if state is not None:
             found = state.statistics
             numbers = (found.chunks, found.entities, found.relations, found.model_calls, found.cached_calls)
-            row += [*map(str, numbers), f"{found.seconds:.1f}"]
+            row += [*map(str, numbers), f"{found.seconds:.1f}"][-len(shown) :]
         table.add_row(*(escape(cell) for cell in row))
     return table
 

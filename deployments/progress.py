@@ -1,18 +1,24 @@
 """`knowledge progress`: how far an execution is, and what it was told."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
 from deployments.database import open_database
-from knowledge.domain import ExtractionProgress, WorkflowExecutionState
+from deployments.glance import Glance, current_stage
+from knowledge.domain import ExecutionStatus, ExtractionProgress, WorkflowExecutionState
 from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.progress import ProgressEvent
 from knowledge.settings import Settings
 from knowledge.signals import Signal
 from tables.ledger import Ledger
+from tables.progress_stream import ProgressListener
 from tables.signals import Signals
 
 _BAR_CHARACTERS = 20
+_WIDTH_WITH_BARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class ProgressReport:
             "stage": state.stage and state.stage.value,
             "resumes": state.resumes,
             "error": state.error,
+            "fraction": state.fraction,
+            "model_calls": state.statistics.model_calls,
+            "cached_calls": state.statistics.cached_calls,
             "started_at": _iso(state.started_at),
             "ended_at": _iso(state.ended_at),
             "stages": [
@@ -43,14 +52,23 @@ class ProgressReport:
             "signals": [_signal_json(signal) for signal in self.signals],
         }
 
-    def lines(self) -> Iterator[str]:
-        """The same for people."""
+    def glance(self) -> Glance:
+        """The execution in a line."""
+        state, spent = self.state, self.state.statistics
+        is_at_work = state.status is ExecutionStatus.RUNNING
+        doing = current_stage(self.stages).value if is_at_work else state.status.value
+        return Glance(state.document_name, doing, state.fraction, spent.model_calls, spent.cached_calls)
+
+    def lines(self, width: int) -> Iterator[str]:
+        """The same for people; lines that quote nobody are at most `width` cells wide."""
         state = self.state
-        yield f"{state.document_name}: {state.status.value}" + (f", {state.error}" if state.error else "")
+        yield self.glance().line(width)
+        if state.error:
+            yield f"  {state.error}"
         for step in self.stages:
             full = round(step.fraction * _BAR_CHARACTERS)
-            bar = "█" * full + "░" * (_BAR_CHARACTERS - full)
-            yield f"  {step.stage.value:11} {bar} {step.completed}/{step.total} {step.message}".rstrip()
+            bar = "█" * full + "░" * (_BAR_CHARACTERS - full) + " " if width >= _WIDTH_WITH_BARS else ""
+            yield f"  {step.stage.value:11} {bar}{step.completed}/{step.total} {step.message}".rstrip()
         for signal in self.signals:
             outcome = signal.outcome or "not acted on yet"
             reason = f" ({signal.reason})" if signal.reason else ""
@@ -71,6 +89,33 @@ def execution_progress(
         state = ledger.load(execution_id)
         history = Signals(database, organization_id).history(execution_id)
         return ProgressReport(state, ledger.load_progress(execution_id), history)
+
+
+def follow_progress(
+    settings: Settings,
+    organization_id: OrganizationId,
+    execution_id: ExecutionId,
+    tell: Callable[[str, Sequence[ProgressEvent]], None],
+) -> WorkflowExecutionState:
+    """The execution when it is over; `tell` hears, with its document's name, of what has happened to it and happens.
+
+    Raises:
+        NotFound, ConfigurationError: as `execution_progress`.
+    """
+    with open_database(settings) as database:
+        ledger = Ledger(database, organization_id)
+        name = ledger.load(execution_id).document_name
+
+        async def follow() -> None:
+            async with (
+                ProgressListener(database) as listener,
+                aclosing(listener.stream(organization_id).batches(execution_id)) as batches,
+            ):
+                async for events in batches:
+                    tell(name, events)
+
+        asyncio.run(follow())
+        return ledger.load(execution_id)
 
 
 def _signal_json(signal: Signal) -> dict[str, object]:

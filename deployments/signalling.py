@@ -53,12 +53,19 @@ def send_signal(
     """
     kind, content = SignalName.of(name), payload_of(payload)
     with open_database(settings) as database:
-        signal = Signals(database, organization_id).send(execution_id, kind, content, _sender())
-        state = Ledger(database, organization_id).load(execution_id)
-        stack = running_stack(settings)
-        api_url = stack.api_url if stack is not None else PREFECT_API_URL.value()
-        with temporary_settings({PREFECT_API_URL: api_url}):
-            return Sent(signal, asyncio.run(_effect(database, state)) if api_url else _LEFT_FOR_LATER)
+        signal = Signals(database, organization_id).send(execution_id, kind, content, this_login())
+        return asyncio.run(see_to(settings, database, organization_id, signal))
+
+
+async def see_to(settings: Settings, database: Database, organization_id: OrganizationId, signal: Signal) -> Sent:
+    """A signal that is recorded, and what follows: where no process would act on it, it is acted on here."""
+    state = await asyncio.to_thread(Ledger(database, organization_id).load, signal.execution_id)
+    stack = running_stack(settings)
+    api_url = stack.api_url if stack is not None else PREFECT_API_URL.value()
+    if not api_url:
+        return Sent(signal, _LEFT_FOR_LATER)
+    with temporary_settings({PREFECT_API_URL: api_url}):
+        return Sent(signal, await _effect(database, state))
 
 
 def payload_of(text: str) -> Mapping[str, object]:
@@ -96,8 +103,8 @@ async def _effect(database: Database, state: WorkflowExecutionState) -> str:
         return f"{_LEFT_FOR_LATER} (the Prefect API does not answer now)"
 
 
-def _sender() -> str:
-    """Who sends: the login, where they are."""
+def this_login() -> str:
+    """Who works here: the login, where they are."""
     try:
         login = getpass.getuser()
     except (KeyError, OSError):

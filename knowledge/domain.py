@@ -281,7 +281,8 @@ class ExecutionStatistics:
 class WorkflowExecutionState:
     """The mirror of one execution: what `workflow_execution` holds of it.
 
-    `holder` names the process that works on it, or worked on it last; None while it waits for one.
+    `holder` names the process that works on it, or worked on it last; None while it waits for one. `fraction` of the
+    work is done, between 0 and 1.
     """
 
     id: ExecutionId
@@ -301,6 +302,7 @@ class WorkflowExecutionState:
     holder: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,17 @@ class StoreUnavailable(KnowledgeError):
     retryable = True
 
 
+class FollowerTooSlow(KnowledgeError):
+    """Who follows an execution did not take its events as they came; following after `last_number` loses none."""
+
+    def __init__(self, execution_id: str, last_number: int) -> None:
+        super().__init__(
+            f"the progress of {execution_id} was not read as fast as it came: follow it again, after {last_number}"
+        )
+        self.execution_id = execution_id
+        self.last_number = last_number
+
+
 class FenceLost(KnowledgeError):
     """This process has no right to the flow run (any more): another one has, or its execution has ended."""
 

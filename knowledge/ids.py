@@ -165,6 +165,18 @@ class SignalId(Id, prefix="sig"):
     __slots__ = ()
 
 
+class ProgressEventId(Id, prefix="evt"):
+    """Something that happened to an execution: it progressed, or changed its status."""
+
+    __slots__ = ()
+
+
+class TokenId(Id, prefix="tok"):
+    """A bearer token of the HTTP window; the id is no secret."""
+
+    __slots__ = ()
+
+
 class ResultId(Id, prefix="res"):
     """A stored stage result."""
 

@@ -99,6 +99,8 @@ _ID_KINDS = (
     ids.ExecutionId,
     ids.ActivityId,
     ids.SignalId,
+    ids.ProgressEventId,
+    ids.TokenId,
     ids.ResultId,
     ids.SegmentId,
     ids.EntryId,

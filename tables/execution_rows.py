@@ -30,6 +30,7 @@ def state_of(row: WorkflowExecution) -> WorkflowExecutionState:
         holder=row.holder,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        fraction=row.fraction,
     )
 
 

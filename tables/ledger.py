@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
-from sqlalchemy import Select, Update, func, select, update
+from sqlalchemy import Select, Update, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,10 @@ from knowledge.domain import (
 )
 from knowledge.errors import NotFound
 from knowledge.ids import DocumentId, ExecutionId, ExtractionId, FlowRunId, OntologyId, OrganizationId
-from tables import activities
+from knowledge.progress import ProgressStep
+from tables import activities, progress
 from tables.activities import ActivityRecord
-from tables.execution_rows import progress_json, progress_of, state_of
+from tables.execution_rows import progress_of, state_of
 from tables.extractions import ensure_extraction
 from tables.session import Database
 from tables.storable import storable_json, storable_text
@@ -73,7 +74,9 @@ class Ledger:
             },
         ).returning(run)
         with self._session() as session:
-            return state_of(session.scalars(upsert, execution_options=_REREAD).one())
+            state = state_of(session.scalars(upsert, execution_options=_REREAD).one())
+            self._announce(session, state.id, f"taken up again ({state.resumes})" if state.resumes else "begun")
+            return state
 
     def await_process(self, execution_id: ExecutionId, *, counted: bool) -> WorkflowExecutionState:
         """The execution, now waiting for a process to take it up; whoever held it has it no more.
@@ -88,16 +91,14 @@ class Ledger:
             error=None,
             resumes=run.resumes + int(counted),
         )
-        with self._session() as session:
-            return _changed(session, changes, execution_id)
+        return self._announced(changes, execution_id, "waits for a process")
 
     def set_aside(self, execution_id: ExecutionId, reason: str) -> WorkflowExecutionState:
         """The execution, without a process until what `reason` says has come about."""
         changes = self._update(execution_id).values(
             status=ExecutionStatus.WAITING, error=storable_text(reason), holder=None
         )
-        with self._session() as session:
-            return _changed(session, changes, execution_id)
+        return self._announced(changes, execution_id)
 
     def is_held_by(self, execution_id: ExecutionId, holder: str) -> bool:
         """Whether the execution is under way, or paused, and `holder` is who works on it."""
@@ -115,9 +116,13 @@ class Ledger:
             **self._new(document_name, parameters), flow_run_id=flow_run_id, status=ExecutionStatus.PENDING
         )
         query = self._select().where(WorkflowExecution.flow_run_id == flow_run_id)
+        unless_there = row.on_conflict_do_nothing(index_elements=["organization_id", "flow_run_id"])
         with self._session() as session:
-            session.execute(row.on_conflict_do_nothing(index_elements=["organization_id", "flow_run_id"]))
-            return state_of(session.scalars(query).one())
+            is_new = session.scalar(unless_there.returning(WorkflowExecution.id)) is not None
+            state = state_of(session.scalars(query).one())
+            if is_new:
+                self._announce(session, state.id)
+            return state
 
     def refuse(self, document_name: str, parameters: Mapping[str, object], error: str) -> WorkflowExecutionState:
         """The failed execution that records why a request was refused before there was a flow run."""
@@ -128,7 +133,9 @@ class Ledger:
             ended_at=func.now(),
         )
         with self._session() as session:
-            return state_of(session.scalars(row.returning(WorkflowExecution)).one())
+            state = state_of(session.scalars(row.returning(WorkflowExecution)).one())
+            self._announce(session, state.id)
+            return state
 
     def bind(
         self,
@@ -174,10 +181,10 @@ class Ledger:
             status=status,
             error=None if error is None else storable_text(error),
             ended_at=func.now(),
+            fraction=1.0 if status is ExecutionStatus.COMPLETED else WorkflowExecution.fraction,
             **asdict(statistics),
         )
-        with self._session() as session:
-            return _changed(session, changes, execution_id)
+        return self._announced(changes, execution_id)
 
     def load(self, execution_id: ExecutionId) -> WorkflowExecutionState:
         """The execution as it stands."""
@@ -191,39 +198,42 @@ class Ledger:
             row = session.scalar(query)
             return None if row is None else state_of(row)
 
-    def list_executions(self, limit: int = 100) -> tuple[WorkflowExecutionState, ...]:
-        """The latest `limit` executions, the newest first."""
-        run = WorkflowExecution
-        query = self._select().order_by(run.created_at.desc(), run.id).limit(limit)
-        with self._session() as session:
-            return tuple(state_of(row) for row in session.scalars(query))
+    def list_executions(
+        self, limit: int = 100, before: ExecutionId | None = None
+    ) -> tuple[WorkflowExecutionState, ...]:
+        """The latest `limit` executions, the newest first; of those that come after `before` in this order, if given.
 
-    def save_progress(self, execution_id: ExecutionId, progress: Sequence[ExtractionProgress]) -> None:
-        """Notes how far these stages are, leaving others as noted before; the furthest is where the execution is."""
-        if not progress:
-            return
+        Raises:
+            NotFound: the organisation has no execution `before`.
+        """
         run = WorkflowExecution
-        furthest = max((step.stage for step in progress), key=list(Stage).index)
-        changes = self._update(execution_id).values(
-            progress=run.progress.op("||")(progress_json(progress)), stage=furthest
-        )
+        query = self._select().order_by(run.created_at.desc(), run.id.desc()).limit(limit)
         with self._session() as session:
-            _changed(session, changes, execution_id)
+            if before is not None:
+                last = self._row(session, before)
+                query = query.where(tuple_(run.created_at, run.id) < tuple_(last.created_at, last.id))
+            return tuple(state_of(row) for row in session.scalars(query))
 
     def load_progress(self, execution_id: ExecutionId) -> tuple[ExtractionProgress, ...]:
         """How far each stage is that has said so, in the order of the stages."""
         with self._session() as session:
             return progress_of(self._row(session, execution_id).progress)
 
-    def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
-        """Writes attempts, new or changed, in one statement. Writing one again changes nothing.
+    def record_activities(self, batch: Sequence[ActivityRecord], steps: Sequence[ProgressStep] = ()) -> None:
+        """Writes attempts, new or changed, and steps forward of one execution, in one transaction.
+
+        Writing an attempt again changes nothing; each step is an event.
 
         Raises:
-            NotFound: an attempt names an execution that this organisation does not have.
+            NotFound: one names an execution that this organisation does not have.
         """
-        if batch:
-            with self._session() as session:
+        if not batch and not steps:
+            return
+        with self._session() as session:
+            if batch:
                 activities.record(session, self._organization_id, batch)
+            if steps:
+                progress.append(session, self._organization_id, steps)
 
     def load_activities(self, execution_id: ExecutionId) -> tuple[ActivityRecord, ...]:
         """All attempts of the execution, in the order of their beginning."""
@@ -262,6 +272,16 @@ class Ledger:
 
     def _session(self) -> AbstractContextManager[Session]:
         return self._database.org_session(self._organization_id)
+
+    def _announced(self, changes: Update, execution_id: ExecutionId, message: str = "") -> WorkflowExecutionState:
+        """The execution after these changes of its status, with an event that tells of them."""
+        with self._session() as session:
+            state = _changed(session, changes, execution_id)
+            self._announce(session, execution_id, message)
+            return state
+
+    def _announce(self, session: Session, execution_id: ExecutionId, message: str = "") -> None:
+        progress.announce(session, self._organization_id, execution_id, message)
 
     def _new(self, document_name: str, parameters: Mapping[str, object]) -> dict[str, object]:
         return {

@@ -12,6 +12,7 @@ from knowledge.errors import NotFound, SignalRefused
 from knowledge.ids import ExecutionId, OrganizationId, SignalId
 from knowledge.signals import Signal, SignalName, standing_of
 from tables import activities
+from tables.progress import announce
 from tables.session import Database
 from tables.storable import storable_json, storable_text
 from tables.workflow import WorkflowExecution, WorkflowSignal
@@ -79,7 +80,8 @@ class Signals:
         run = WorkflowExecution
         changes = update(run).where(self._unfinished(execution_id), run.status != status).values(status=status)
         with self._database.org_session(self._organization_id) as session:
-            session.execute(changes)
+            if cast(CursorResult[tuple[()]], session.execute(changes)).rowcount == 1:
+                announce(session, self._organization_id, execution_id)
 
     def cancel(self, execution_id: ExecutionId, reason: str) -> bool:
         """Ends an unfinished execution as cancelled, with what it has cost, and all its signals with it.
@@ -95,6 +97,8 @@ class Signals:
             ended = update(run).where(self._unfinished(execution_id))
             ended = ended.values({**changes, "ended_at": func.now(), "seconds": seconds})
             was_first = cast(CursorResult[tuple[()]], session.execute(ended)).rowcount == 1
+            if was_first:
+                announce(session, self._organization_id, execution_id)
             outcome = "cancelled" if was_first else "too late: the execution had ended"
             pending = update(WorkflowSignal).where(self._of(execution_id), WorkflowSignal.acted_at.is_(None))
             session.execute(pending.values(acted_at=func.clock_timestamp(), outcome=outcome))

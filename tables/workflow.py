@@ -1,4 +1,4 @@
-"""The ledger's tables: executions, their activities, and the signals sent to them."""
+"""The ledger's tables: executions, their activities and progress, and the signals sent to them."""
 
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from knowledge.ids import (
     ExtractionId,
     FlowRunId,
     OntologyId,
+    ProgressEventId,
     SignalId,
 )
 from knowledge.signals import SignalName
@@ -45,6 +46,8 @@ class WorkflowExecution(OrgTable):
     status: Mapped[ExecutionStatus]
     stage: Mapped[Stage | None]
     progress: Mapped[dict[str, object]] = mapped_column(server_default="{}")
+    fraction: Mapped[float] = mapped_column(server_default="0")
+    last_event: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str | None]
     resumes: Mapped[int] = mapped_column(server_default="0")
     pid: Mapped[int | None]
@@ -96,6 +99,32 @@ class WorkflowActivity(OrgTable):
     embedding_calls: Mapped[int] = mapped_column(server_default="0")
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
     output_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class ProgressEventRow(OrgTable):
+    """The `number`-th event of an execution: a stage has come further, or, without `current`, the status has changed.
+
+    Numbers count from 1 without gaps, in the order in which the events become visible. They go with the execution.
+    """
+
+    __tablename__ = "progress_event"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "execution_id", "number", name="uq_progress_event_number"),
+        within_organization("execution_id", "workflow_execution", cascade=True),
+    )
+
+    id: Mapped[ProgressEventId] = mapped_column(primary_key=True)
+    execution_id: Mapped[ExecutionId]
+    number: Mapped[int]
+    status: Mapped[ExecutionStatus]
+    stage: Mapped[Stage | None]
+    current: Mapped[int | None]
+    total: Mapped[int | None]
+    fraction: Mapped[float]
+    model_calls: Mapped[int]
+    cached_calls: Mapped[int]
+    message: Mapped[str] = mapped_column(server_default="")
+    happened_at: Mapped[datetime]
 
 
 class WorkflowSignal(OrgTable):

@@ -12,8 +12,11 @@ from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
 from knowledge.errors import FenceLost, KnowledgeError, StoreUnavailable
 from knowledge.ids import ActivityId, ExecutionId
 from tables.ledger import ActivityRecord, Ledger
+from tasks.steps import Steps
 
 _FLUSH_INTERVAL_SECONDS = 0.5
+# Somebody may be watching. What comes within this time is written, and told, together.
+_PROMPT_SECONDS = 0.1
 _logger = logging.getLogger(__name__)
 
 
@@ -31,7 +34,8 @@ class Attempt:
 
 
 class ActivityRecorder:
-    """Takes note of attempts and progress at once, and writes them in batches about twice a second.
+    """Takes note of attempts and progress at once, and writes them in batches: attempts about twice a second, progress
+    a moment after it was made, of each stage what came last.
 
     Use as an async context manager; leaving it writes what is left. Attempt numbers continue those that the
     execution already has. `fence` is awaited before every write.
@@ -52,7 +56,8 @@ class ActivityRecorder:
         self._failed: Counter[tuple[Stage, str]] = Counter()
         self._given_up: dict[str, str] = {}
         self._records: dict[ActivityId, ActivityRecord] = {}
-        self._progress: dict[Stage, ExtractionProgress] = {}
+        self._steps = Steps(execution_id, now)
+        self._has_progressed = asyncio.Event()
         self._unwritten: set[ActivityId] = set()
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
@@ -62,6 +67,8 @@ class ActivityRecorder:
         self._attempts = await asyncio.to_thread(self._ledger.attempts, self._execution_id)
         self._failed = Counter(await asyncio.to_thread(self._ledger.failed_attempts, self._execution_id))
         self._given_up = await asyncio.to_thread(self._ledger.given_up, self._execution_id)
+        progress = await asyncio.to_thread(self._ledger.load_progress, self._execution_id)
+        self._steps.go_on_from(progress, await asyncio.to_thread(self._ledger.statistics, self._execution_id))
         self._writer = asyncio.create_task(self._write_regularly())
         return self
 
@@ -117,6 +124,7 @@ class ActivityRecorder:
         self._end(replace(running, given_up=given_up), ActivityStatus.FAILED, usage, message)
 
     def _end(self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None) -> None:
+        self._steps.count(usage, is_cached=status is ActivityStatus.CACHED, is_first=running.attempt == 1)
         self._records[running.id] = replace(
             running,
             status=status,
@@ -136,7 +144,8 @@ class ActivityRecorder:
 
     def observe(self, progress: ExtractionProgress) -> None:
         """How far a stage is."""
-        self._progress[progress.stage] = progress
+        self._steps.take(progress)
+        self._has_progressed.set()
 
     async def flush(self) -> None:
         """Writes what is not written yet.
@@ -161,21 +170,24 @@ class ActivityRecorder:
     async def _write(self) -> None:
         await self._fence()
         records, self._records = self._records, {}
-        progress, self._progress = self._progress, {}
+        steps = self._steps.hand_out()
+        self._has_progressed.clear()
+        if not records and not steps:
+            return
         try:
-            if records:
-                await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()))
-            self._unwritten.difference_update(records)
-            if progress:
-                await asyncio.to_thread(self._ledger.save_progress, self._execution_id, tuple(progress.values()))
+            await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()), steps)
         except StoreUnavailable:
             self._records = {**records, **self._records}
-            self._progress = {**progress, **self._progress}
+            self._steps.take_back(steps)
             raise
+        self._unwritten.difference_update(records)
 
     async def _write_regularly(self) -> None:
         while True:
-            await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_INTERVAL_SECONDS):
+                    await self._has_progressed.wait()
+                    await asyncio.sleep(_PROMPT_SECONDS)
             try:
                 await asyncio.shield(self.flush())
             except (StoreUnavailable, FenceLost) as error:

@@ -57,7 +57,9 @@ def test_commands_and_their_options_exist(page: str) -> None:
     commands = getattr(get_command(app), "commands")  # noqa: B009 -- click's group, which is untyped
     for name, rest in re.findall(r"(?:\.venv/bin/|`)knowledge ([a-z]+)([^\n`]*)", PAGES[page]):
         assert name in commands, name
-        options = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        either = (command, *getattr(command, "commands", {}).values())
+        options = {option for each in either for parameter in each.params for option in parameter.opts}
         said = set(re.findall(r"(?<!\S)--[a-z-]+", rest.partition("#")[0]))
         assert said <= options, (name, said - options)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from deployments.display import stage_of
+from deployments.display import wait_of
 from deployments.submission import Submitted
 from deployments.watching import Watched
 from knowledge.domain import ExecutionStatistics, ExecutionStatus, WorkflowExecutionState
@@ -32,7 +32,7 @@ HELD = WorkflowExecutionState(
 
 
 def _told(state: WorkflowExecutionState) -> str:
-    return stage_of(Watched(Submitted(Path("d.txt"), ACME), state))
+    return wait_of(Watched(Submitted(Path("d.txt"), ACME), state))
 
 
 def test_a_run_that_is_held_says_what_it_waits_for() -> None:

@@ -7,8 +7,9 @@ import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from tables.oversight import ExecutionOverview, unfinished_executions
 from tests.running_stack import BIN, StackUnderTest
 from tests.sample import ONTOLOGY, TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
+from tests.served_window import followed, told
 
 pytestmark = pytest.mark.stack
 
@@ -174,14 +176,51 @@ def test_killed_cancelled_and_poisonous_runs_end_as_they_should(
     """All at once: one run's trouble is not another's."""
     killed, cancelled, poisonous = start("killed"), start("cancelled"), start("poisonous")
     victim = killed.at_work()
-    _end_harmlessly_as_a_second_process(stack, victim)
-    answered = set(killed.model.answered["killed"])
-    assert victim.pid is not None
-    os.kill(victim.pid, signal.SIGKILL)
-    killed.model.open("killed")
-    _cancel(stack, cancelled)
-    _ends_completed(killed, victim, answered)
+    with _followed_over_http(stack, victim) as told_of_victim:
+        _end_harmlessly_as_a_second_process(stack, victim)
+        answered = set(killed.model.answered["killed"])
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        killed.model.open("killed")
+        _cancel(stack, cancelled)
+        _ends_completed(killed, victim, answered)
+        _is_told_once_and_in_order(told_of_victim.result(_PATIENCE_SECONDS))
     _ends_failed_at_the_cap(poisonous)
+
+
+@contextmanager
+def _followed_over_http(
+    stack: StackUnderTest, execution: ExecutionOverview
+) -> Generator["Future[list[dict[str, Any]]]"]:
+    """All that somebody outside, with a token, is told of the execution until its end."""
+    made = stack.command("knowledge", "token", "create", "test", "--organization", execution.organization_id)
+    serving = subprocess.Popen(
+        [str(BIN / "knowledge"), "serve", "--port", "0"], env=stack.environment, stdout=subprocess.PIPE, text=True
+    )
+    assert serving.stdout is not None
+    url = serving.stdout.readline().strip()
+
+    def follow() -> list[dict[str, Any]]:
+        with followed(url, made.stdout.strip(), execution.id, seconds=_PATIENCE_SECONDS) as response:
+            return [json.loads(event.data) for event in told(response)]
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(follow)
+    finally:
+        serving.terminate()
+        serving.wait(timeout=30)
+
+
+def _is_told_once_and_in_order(events: list[dict[str, Any]]) -> None:
+    """The death of the process is news like any other: nothing is lost, doubled, or taken back."""
+    assert [event["number"] for event in events] == list(range(1, len(events) + 1))
+    for never_back in ("fraction", "model_calls"):
+        values = [event[never_back] for event in events]
+        assert values == sorted(values)
+    statuses = [event["status"] for event in events if event["current"] is None]
+    assert statuses == ["running", "pending", "running", "completed"]
+    assert events[-1]["fraction"] == 1.0
 
 
 def _end_harmlessly_as_a_second_process(stack: StackUnderTest, running: ExecutionOverview) -> None:

@@ -23,13 +23,14 @@ from knowledge.domain import (
 )
 from knowledge.ids import Id
 from knowledge.linking import EntityLink
+from knowledge.progress import ProgressEvent
 from knowledge.signals import Signal
 from tables.activities import ActivityRecord
 from tables.base import IdType, NameType, OrgTable, VectorType, table_of
 from tables.documents import OntologySource
 from tables.graph import DocumentRow, EmbeddingRow, EntityRow, EvidenceRow, MentionRow, OntologyRow, RelationRow
 from tables.links import EntityLinkRow
-from tables.workflow import WorkflowActivity, WorkflowExecution, WorkflowSignal
+from tables.workflow import ProgressEventRow, WorkflowActivity, WorkflowExecution, WorkflowSignal
 
 # Nested values lie in columns `<field>_<part>`, except for these, whose parts keep their own names.
 UNPREFIXED = {"statistics", "usage"}
@@ -47,9 +48,10 @@ AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (Relation, RelationRow, EXTRACTION, {"evidence"}),
     (Evidence, EvidenceRow, EXTRACTION | {"relation_id", "position"}, set()),
     (EntityEmbedding, EmbeddingRow, EXTRACTION | {"id", "dimensions", "text_digest"}, set()),
-    (WorkflowExecutionState, WorkflowExecution, {"parameters", "progress"}, set()),
+    (WorkflowExecutionState, WorkflowExecution, {"parameters", "progress", "last_event"}, set()),
     (ActivityRecord, WorkflowActivity, {"duration_seconds"}, set()),
     (Signal, WorkflowSignal, set(), set()),
+    (ProgressEvent, ProgressEventRow, {"id"}, set()),
     (EntityLink, EntityLinkRow, set(), set()),
 ]
 

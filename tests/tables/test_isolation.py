@@ -15,6 +15,7 @@ from knowledge.search.indexing import Unindexed
 from tables import graph as graph_tables
 from tables import links as link_tables
 from tables import search as search_tables
+from tables import tokens as token_tables
 from tables import workflow as workflow_tables
 from tables.activities import ActivityRecord
 from tables.base import OrgTable
@@ -26,7 +27,7 @@ from tables.row_security import APP_ROLE, unprotected_tables
 from tables.search_index import SearchIndexStore
 from tables.session import Database
 
-MODELS = (graph_tables, link_tables, search_tables, workflow_tables)
+MODELS = (graph_tables, link_tables, search_tables, token_tables, workflow_tables)
 TABLES = sorted(OrgTable.metadata.tables)
 STRANGER = OrganizationId("stranger")
 REFUSED = "row-level security"
@@ -47,6 +48,7 @@ def rows(
     link_entities(database, organization_id, graph.extraction_id, run.id)
     ResultStore(database).write(organization_id, "key", b"{}")
     _index(database, organization_id, graph, run.id)
+    token_tables.AccessTokens(database, organization_id).create("a dashboard", "me", lifetime=None)
     with database.org_session(organization_id) as session:
         statement = text(
             "INSERT INTO knowledge.workflow_signal (organization_id, id, execution_id, number, name, sent_at, sent_by)"

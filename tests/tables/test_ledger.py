@@ -16,7 +16,8 @@ from knowledge.domain import (
     Usage,
 )
 from knowledge.errors import NotFound
-from knowledge.ids import ActivityId, DocumentId, ExecutionId, FlowRunId, OrganizationId
+from knowledge.ids import ActivityId, DocumentId, ExecutionId, FlowRunId, OrganizationId, ProgressEventId
+from knowledge.progress import ProgressStep
 from tables.ledger import ActivityRecord, Ledger
 from tables.session import Database
 
@@ -51,6 +52,11 @@ def ended(record: ActivityRecord, status: ActivityStatus, usage: Usage | None = 
         cache_hit=status is ActivityStatus.CACHED,
         usage=usage or Usage(1, 0, 100, 10),
     )
+
+
+def step(execution_id: ExecutionId, progress: ExtractionProgress) -> ProgressStep:
+    """A stage come so far, without a call."""
+    return ProgressStep(ProgressEventId.new(), execution_id, progress, 0.0, 0, 0, NOON)
 
 
 def test_opening_twice_from_one_process_is_one_execution(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
@@ -111,6 +117,20 @@ def test_a_refused_request_leaves_a_failed_execution_that_says_why(ledger: Ledge
     assert len(ledger.list_executions()) == 2
 
 
+def test_executions_are_listed_in_pages_the_newest_first(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
+    """Each is on one page, whatever is added in front while somebody turns the pages."""
+    oldest, middle = (
+        ledger.open_execution(flow_run_id(), document_name=name, parameters={}, pid=1, host="h").id for name in "ab"
+    )
+    first = ledger.list_executions(1)
+    ledger.refuse("newer", {}, "no")
+    second = ledger.list_executions(1, before=first[0].id)
+    assert [state.id for state in (*first, *second)] == [middle, oldest]
+    assert ledger.list_executions(1, before=oldest) == ()
+    with pytest.raises(NotFound):
+        ledger.list_executions(1, before=ExecutionId.new())
+
+
 def test_closing_keeps_the_numbers_and_the_reason(ledger: Ledger, execution_id: ExecutionId) -> None:
     """The row is what the command line and the UI tell about a run."""
     statistics = ExecutionStatistics(*range(1, 12), seconds=1.5)
@@ -137,7 +157,7 @@ def test_an_unknown_execution_is_not_found(ledger: Ledger, graph: KnowledgeGraph
         lambda: ledger.load(nobody),
         lambda: ledger.bind(nobody, graph.document_id, graph.ontology_id, graph.extraction_id),
         lambda: ledger.close_execution(nobody, ExecutionStatus.FAILED, "x", ExecutionStatistics()),
-        lambda: ledger.save_progress(nobody, [ExtractionProgress(Stage.CHUNK, 1, 1)]),
+        lambda: ledger.record_activities([], [step(nobody, ExtractionProgress(Stage.CHUNK, 1, 1))]),
         lambda: ledger.record_activities([attempt(nobody)]),
     ):
         with pytest.raises(NotFound, match=nobody):
@@ -147,9 +167,8 @@ def test_an_unknown_execution_is_not_found(ledger: Ledger, graph: KnowledgeGraph
 def test_progress_of_each_stage_is_kept(ledger: Ledger, execution_id: ExecutionId) -> None:
     """Saving one stage's progress leaves the others'; the furthest one named is where the execution is."""
     chunk, mentions = ExtractionProgress(Stage.CHUNK, 1, 1), ExtractionProgress(Stage.MENTIONS, 3, 10, "half\x00")
-    ledger.save_progress(execution_id, [mentions, chunk])
-    ledger.save_progress(execution_id, [replace(mentions, completed=4)])
-    ledger.save_progress(execution_id, [])
+    ledger.record_activities([], [step(execution_id, mentions), step(execution_id, chunk)])
+    ledger.record_activities([], [step(execution_id, replace(mentions, completed=4))])
     assert ledger.load_progress(execution_id) == (chunk, ExtractionProgress(Stage.MENTIONS, 4, 10, "half\ufffd"))
     assert ledger.load(execution_id).stage is Stage.MENTIONS
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from knowledge.domain import ActivityStatus, ExtractionProgress, Stage, Usage
+from knowledge.domain import ActivityStatus, ExecutionStatistics, ExtractionProgress, Stage, Usage
 from knowledge.errors import (
     ModelAnswerInvalid,
     ModelHeldBack,
@@ -14,6 +14,7 @@ from knowledge.errors import (
     StoreUnavailable,
 )
 from knowledge.ids import ExecutionId
+from knowledge.progress import ProgressStep
 from tables.ledger import ActivityRecord, Ledger
 from tasks.activities import ActivityRecorder
 
@@ -29,6 +30,8 @@ class FakeLedger:
         default_factory=dict[tuple[Stage, str, int], ActivityRecord]
     )
     progress: dict[Stage, ExtractionProgress] = field(default_factory=dict[Stage, ExtractionProgress])
+    steps: list[ProgressStep] = field(default_factory=list[ProgressStep])
+    spent: int = 0
     interrupted: int = 0
     up: bool = True
     batches: int = 0
@@ -46,16 +49,19 @@ class FakeLedger:
     def given_up(self, execution_id: ExecutionId) -> dict[str, str]:
         return {r.cache_key: r.error or "" for r in self.rows.values() if r.given_up and r.cache_key}
 
-    def record_activities(self, batch: Sequence[ActivityRecord]) -> None:
+    def load_progress(self, execution_id: ExecutionId) -> tuple[ExtractionProgress, ...]:
+        return tuple(self.progress.values())
+
+    def statistics(self, execution_id: ExecutionId) -> ExecutionStatistics:
+        return ExecutionStatistics(model_calls=self.spent)
+
+    def record_activities(self, batch: Sequence[ActivityRecord], steps: Sequence[ProgressStep] = ()) -> None:
         if not self.up:
             raise StoreUnavailable("away")
         self.batches += 1
         self.rows.update({(r.stage, r.item, r.attempt): r for r in batch})
-
-    def save_progress(self, execution_id: ExecutionId, progress: Sequence[ExtractionProgress]) -> None:
-        if not self.up:
-            raise StoreUnavailable("away")
-        self.progress.update({p.stage: p for p in progress})
+        self.progress.update({step.progress.stage: step.progress for step in steps})
+        self.steps += steps
 
 
 def _recorder(ledger: FakeLedger) -> ActivityRecorder:
