@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import JSON, Select, and_, bindparam, func, select, text, update
+from sqlalchemy import JSON, Select, and_, bindparam, func, not_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -35,7 +35,8 @@ _REGISTER = text(
     FROM json_to_recordset(:rows) AS listed(id text, location text, name text, ontology text)
     ON CONFLICT (organization_id, id) DO UPDATE SET
         name = excluded.name, state = excluded.state, last_pass = excluded.last_pass, attempt = 1, reused = false,
-        error = NULL, flow_run_id = NULL, retracted_at = NULL
+        error = NULL, flow_run_id = NULL, document_id = NULL, ontology_id = NULL, extraction_id = NULL,
+        retracted_at = NULL
     WHERE d.last_pass <> excluded.last_pass
     """
 ).bindparams(bindparam("rows", type_=JSON))
@@ -169,21 +170,11 @@ class BatchStore:
 
     def save(self, documents: Sequence[BatchDocument]) -> None:
         """Writes documents as they stand now, in one statement; those that are as they were are not touched."""
-        rows = [_row(document) for document in documents]
-        table = table_of(WorkflowBatchDocument)
-        names = [field.name for field in fields(BatchDocument) if field.name not in _KEY]
         with self._session() as session:
-            upsert(
-                session,
-                table,
-                rows,
-                key=_KEY,
-                keep=(),
-                unless=lambda new: and_(*(table.c[name].is_not_distinct_from(new[name]) for name in names)),
-            )
+            _write(session, documents)
 
     def reuse(self, document: BatchDocument) -> bool:
-        """Whether what is wanted of the document has been published, as the latest; it is noted then.
+        """Whether what is wanted of the document has been published, as the latest; then it is written as it stands.
 
         Whoever retracts content takes turns with this.
         """
@@ -192,7 +183,23 @@ class BatchStore:
         with self._session() as session:
             take_turns(session, self._organization_id)
             latest = latest_of(session, self._organization_id, document.document_id, document.ontology_id)
-            return latest is not None and latest == document.extraction_id
+            is_there = latest is not None and latest == document.extraction_id
+            if is_there:
+                _write(session, [document])
+            return is_there
+
+    def unsettled(self, batch_id: BatchId, limit: int) -> tuple[BatchDocument, ...]:
+        """Completed documents whose earlier content, if they had any, has not been retracted yet."""
+        row = WorkflowBatchDocument
+        settled = and_(
+            row.published_id.is_not_distinct_from(row.document_id),
+            row.published_with_id.is_not_distinct_from(row.ontology_id),
+        )
+        query = self._documents(batch_id).where(
+            row.state == DocumentState.COMPLETED, row.retracted_at.is_(None), not_(settled)
+        )
+        with self._session() as session:
+            return tuple(map(_document_of, session.scalars(query.order_by(row.id).limit(limit))))
 
     def retract_published(self, document: BatchDocument, source: str) -> bool:
         """Takes out of the graph what the document has put there, unless others have it, too; whether it did."""
@@ -220,6 +227,26 @@ class BatchStore:
         with self._session() as session:
             session.execute(
                 update(row).where(*mine, *waiting).values(state=DocumentState.CANCELLED, error=storable_text(reason))
+            )
+
+    def cancel_unopened(self, batch_id: BatchId, reason: str) -> None:
+        """Ends as cancelled the documents under way whose flow run has opened no execution."""
+        row, run = WorkflowBatchDocument, WorkflowExecution
+        same = and_(run.organization_id == row.organization_id, run.flow_run_id == row.flow_run_id)
+        mine = (row.organization_id == self._organization_id, row.batch_id == batch_id, row.state.not_in(_FINAL))
+        unopened = ~select(run.id).where(same).exists()
+        changes = update(row).where(*mine, unopened).execution_options(synchronize_session=False)
+        with self._session() as session:
+            session.execute(changes.values(state=DocumentState.CANCELLED, error=storable_text(reason)))
+
+    def mark_retracted(self, documents: Sequence[BatchDocument]) -> None:
+        """Notes that these documents have nothing in the graph any more."""
+        row = WorkflowBatchDocument
+        listed = [document.id for document in documents]
+        mine = (row.organization_id == self._organization_id, row.id.in_(listed))
+        with self._session() as session:
+            session.execute(
+                update(row).where(*mine).values(retracted_at=func.now(), published_id=None, published_with_id=None)
             )
 
     def extracted_in(self, batch_id: BatchId, number: int) -> tuple[tuple[ExtractionId, ExecutionId], ...]:
@@ -260,11 +287,13 @@ class BatchStore:
         )
 
     def documents(self, batch_id: BatchId) -> Iterator[BatchDocument]:
-        """All documents of the batch by location, read in portions."""
+        """All documents of the batch, in the order of their ids, read in portions."""
         row = WorkflowBatchDocument
-        after = ""
+        after: BatchDocumentId | None = None
         while True:
-            query = self._documents(batch_id).where(row.id > after).order_by(row.id).limit(_REGISTERED_AT_ONCE)
+            query = self._documents(batch_id).order_by(row.id).limit(_REGISTERED_AT_ONCE)
+            if after is not None:
+                query = query.where(row.id > after)
             with self._session() as session:
                 found = tuple(map(_document_of, session.scalars(query)))
             yield from found
@@ -278,7 +307,12 @@ class BatchStore:
         row = WorkflowBatchDocument
         others = select(row.id).where(row.organization_id == self._organization_id, row.id != holder)
         published = and_(row.published_id == document_id, row.published_with_id == ontology_id)
-        wanted = and_(row.document_id == document_id, row.ontology_id == ontology_id, row.state.not_in(_FINAL))
+        wanted = and_(
+            row.document_id == document_id,
+            row.ontology_id == ontology_id,
+            row.retracted_at.is_(None),
+            row.state.not_in([DocumentState.FAILED, DocumentState.CANCELLED]),
+        )
         return session.scalar(others.where(published | wanted).limit(1)) is not None
 
     def _is_alive(self, session: Session, row: WorkflowBatch) -> bool:
@@ -312,6 +346,19 @@ def _batch_of(row: WorkflowBatch) -> Batch:
 
 def _document_of(row: WorkflowBatchDocument) -> BatchDocument:
     return BatchDocument(**{field.name: getattr(row, field.name) for field in fields(BatchDocument)})
+
+
+def _write(session: Session, documents: Sequence[BatchDocument]) -> None:
+    table = table_of(WorkflowBatchDocument)
+    names = [field.name for field in fields(BatchDocument) if field.name not in _KEY]
+    upsert(
+        session,
+        table,
+        [_row(document) for document in documents],
+        key=_KEY,
+        keep=(),
+        unless=lambda new: and_(*(table.c[name].is_not_distinct_from(new[name]) for name in names)),
+    )
 
 
 def _row(document: BatchDocument) -> Mapping[str, object]:

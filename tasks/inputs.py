@@ -1,10 +1,8 @@
 """What a run is given by reference: ids of stored things, paths, URLs. All refusals happen here, before any model."""
 
 import asyncio
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -17,8 +15,8 @@ from knowledge.ontology import Ontology, load_ontology
 from knowledge.settings import DocumentSettings
 from tables.documents import OntologySource, load_document, load_ontology_source, store_document, store_ontology
 from tables.session import Database
+from tasks.locations import allowed_path, is_url, read_file
 
-_URL = re.compile(r"https?://", re.IGNORECASE)
 _FETCH_TIMEOUT_SECONDS = 60.0
 
 
@@ -38,8 +36,8 @@ class Inputs:
         self.organization_id = organization_id
         self._settings = settings
 
-    async def document(self, reference: str) -> Document:
-        """The document with this id, or at this path or URL; the latter are stored first.
+    async def document(self, reference: str, name: str | None = None) -> Document:
+        """The document with this id, or at this path or URL; the latter are stored first, under `name` if given.
 
         Raises:
             InputRefused: not readable from here, or not a document to extract from.
@@ -49,7 +47,7 @@ class Inputs:
             document_id = DocumentId(reference)
             return await asyncio.to_thread(load_document, self._database, self.organization_id, document_id)
         data = await self._read(reference)
-        return await asyncio.to_thread(self.store_document, data, document_name(reference), reference)
+        return await asyncio.to_thread(self.store_document, data, name or document_name(reference), reference)
 
     async def ontology(self, reference: str) -> StoredOntology:
         """The ontology with this id, or at this path or URL; the latter are stored first.
@@ -90,18 +88,15 @@ class Inputs:
     async def _read(self, location: str) -> bytes:
         if not location.strip() or "\0" in location:
             raise InputRefused("no document or ontology is named: give an id, a path or a URL")
-        if _URL.match(location):
+        if is_url(location):
             return await self._fetch(location)
         return await asyncio.to_thread(self._read_file, location)
 
     def _read_file(self, location: str) -> bytes:
-        path = _within(
-            location, [root for root in self._settings.allowed_roots if not _URL.match(root)] or [str(Path.cwd())]
-        )
-        return read_file(path, location, self._settings.max_bytes)
+        return read_file(allowed_path(location, self._settings), location, self._settings.max_bytes)
 
     async def _fetch(self, location: str) -> bytes:
-        if not any(_is_below(location, root) for root in self._settings.allowed_roots if _URL.match(root)):
+        if not any(_is_below(location, root) for root in self._settings.allowed_roots if is_url(root)):
             raise LocationRefused(
                 location, "is below none of the URLs this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
             )
@@ -113,35 +108,6 @@ class Inputs:
                     return await _body(response, location, self._settings.max_bytes)
             except httpx.HTTPError as error:
                 raise LocationRefused(location, f"cannot be fetched ({error})") from error
-
-
-def _within(location: str, roots: Sequence[str]) -> Path:
-    """The file that a path means: a relative one is looked for below each root in turn; links are followed first.
-
-    Raises:
-        LocationRefused: it lies below none of the roots.
-    """
-    resolved = [Path(root).expanduser().resolve() for root in roots]
-    candidates = [(root / location).resolve() for root in resolved]
-    inside = [path for path in candidates if any(path.is_relative_to(root) for root in resolved)]
-    if not inside:
-        raise LocationRefused(
-            location, "lies outside the directories this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
-        )
-    return next((path for path in inside if path.exists()), inside[0])
-
-
-def read_file(path: Path, shown: str, max_bytes: int) -> bytes:
-    """The file's bytes, at most one more than `max_bytes`, so that an over-long one is seen to be.
-
-    Raises:
-        LocationRefused: there is no such file, or it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(max_bytes + 1)
-    except OSError as error:
-        raise LocationRefused(shown, f"cannot be read ({error.strerror or error})") from error
 
 
 async def _body(response: httpx.Response, location: str, max_bytes: int) -> bytes:
@@ -163,5 +129,5 @@ def _is_below(location: str, root: str) -> bool:
 
 
 def _file_name(location: str) -> str:
-    path = urlsplit(location).path if _URL.match(location) else location
+    path = urlsplit(location).path if is_url(location) else location
     return path.rstrip("/").rsplit("/", 1)[-1] or location

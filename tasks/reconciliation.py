@@ -39,7 +39,7 @@ from tasks.deferral import LETTING_GO_SECONDS, is_set_aside, wake
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
 from tasks.unattended import act_unattended, tend_suspended
 
-FLOW, DEPLOYMENT = "extraction", "default"
+FLOWS, DEPLOYMENT = ["extraction", "extraction-batch"], "default"
 _PAGE = 200
 _UNSETTLED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED]
 _CANCELLED = {StateType.CANCELLING, StateType.CANCELLED}
@@ -150,7 +150,7 @@ class Reconciler:
         return min((each for each in due if each > 0), default=None)
 
     async def _runs(self, executions: Iterable[ExecutionOverview]) -> dict[FlowRunId, FlowRun]:
-        """The runs of unfinished executions, and those of our deployment that Prefect does not call over."""
+        """The runs of unfinished executions, and those of our deployments that Prefect does not call over."""
         ids = [UUID(execution.flow_run_id) for execution in executions if execution.flow_run_id]
         found: list[FlowRun] = []
         for start in range(0, len(ids), _PAGE):
@@ -158,7 +158,7 @@ class Reconciler:
             found += await self._client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
         unsettled = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNSETTLED)))
         found += await self._client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)),
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[DEPLOYMENT])),
             flow_run_filter=unsettled,
             limit=_PAGE,
@@ -290,7 +290,7 @@ class Reconciler:
             return None
         run_id = FlowRunId(str(run.id))
         Ledger(self._database, organization_id).expect_execution(
-            run_id, document_name=str(run.parameters.get("document", "")), parameters=run.parameters
+            run_id, document_name=str(run.parameters.get("document") or run.name), parameters=run.parameters
         )
         found = executions_of(self._database, [run_id])
         return found[0] if found else None
@@ -314,7 +314,7 @@ class Reconciler:
 def _final_state(status: ExecutionStatus, reason: str | None) -> State:
     match status:
         case ExecutionStatus.COMPLETED:
-            return Completed(message="The graph is published.")
+            return Completed(message="The work was done.")
         case ExecutionStatus.CANCELLED:
             return Cancelled(message=reason)
         case _:
