@@ -44,6 +44,7 @@ from tasks.ceiling import CeilingGuard, SpendCeiling, is_waiting
 from tasks.deferral import set_aside
 from tasks.durable import durable, is_worth_retrying
 from tasks.endpoints import open_guards
+from tasks.events import announce_end
 from tasks.fencing import fenced
 from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
@@ -139,6 +140,7 @@ class _Execution:
             await self._fence.held()
             await asyncio.to_thread(signals.cancel, state.id, stop.message)
             self._keepsakes.remove()
+            announce_end(await asyncio.to_thread(self._ledger.load, state.id))
             raise
         except SpendCeilingReached:
             await self._fence.held()
@@ -176,8 +178,9 @@ class _Execution:
         self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
     ) -> None:
         await self._fence.held()
-        await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
+        ended = await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
         self._keepsakes.remove()
+        announce_end(ended)
 
     async def _set_aside(self, execution_id: ExecutionId, reason: str) -> NoReturn:
         async with get_client() as client:

@@ -7,11 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from knowledge.documents import document_name, read_text
+from knowledge.documents import document_name
 from knowledge.domain import Document
 from knowledge.errors import InputRefused, LocationRefused
 from knowledge.ids import DocumentId, OntologyId, OrganizationId
 from knowledge.ontology import Ontology, load_ontology
+from knowledge.readers import read_document
 from knowledge.settings import DocumentSettings
 from tables.documents import OntologySource, load_document, load_ontology_source, store_document, store_ontology
 from tables.session import Database
@@ -68,11 +69,11 @@ class Inputs:
         """The document in these bytes, stored; the same text again is the same document.
 
         Raises:
-            DocumentRefused: see `knowledge.documents.read_text`.
+            DocumentRefused, ConfigurationError: see `knowledge.readers.read_document`.
         """
-        text = read_text(data, name, self._settings.max_bytes)
-        document = Document.of(self.organization_id, name, text, source)
-        store_document(self._database, document)
+        read = read_document(data, name, source, self._settings.max_bytes)
+        document = Document.of(self.organization_id, name, read.text, source)
+        store_document(self._database, document, media_type=read.media_type)
         return document
 
     def store_ontology(self, data: bytes, name: str) -> StoredOntology:
