@@ -58,6 +58,7 @@ class ScheduleEntry(_Model):
 
     interval: int = Field(ge=1, description="seconds")
     slug: str
+    active: bool = True
 
 
 class DeploymentEntry(_Model):

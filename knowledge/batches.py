@@ -149,7 +149,7 @@ class BatchDocument:
 
     `document_id`, `ontology_id` and `extraction_id` are what is wanted of it now; `published_id` and
     `published_with_id` name the content that it has put into the graph and that has not been retracted.
-    `reused` says that nothing was to be done for it.
+    `reused` says that nothing was to be done for it; `seen` is how its file looked when it was read last.
     """
 
     id: BatchDocumentId
@@ -162,6 +162,7 @@ class BatchDocument:
     last_pass: int
     attempt: int
     reused: bool
+    seen: str
     error: str | None
     document_id: DocumentId | None
     ontology_id: OntologyId | None

@@ -106,6 +106,14 @@ class BatchStore:
                 raise NotFound("batch", batch_id)
             return _batch_of(row)
 
+    def find_by_execution(self, execution_id: ExecutionId) -> Batch | None:
+        """The batch whose latest execution this is, or None."""
+        row = WorkflowBatch
+        query = select(row).where(row.organization_id == self._organization_id, row.execution_id == execution_id)
+        with self._session() as session:
+            found = session.scalar(query)
+            return None if found is None else _batch_of(found)
+
     def list_batches(self, limit: int = 100) -> tuple[Batch, ...]:
         """The latest `limit` batches, the newest first."""
         row = WorkflowBatch
@@ -285,6 +293,16 @@ class BatchStore:
             reused=sum(n for _, reused, now, n in found if now and reused),
             missing=sum(n for _, _, now, n in found if not now),
         )
+
+    def seen(self, batch_id: BatchId) -> tuple[dict[str, str], frozenset[str]]:
+        """How documents looked when they were read last, by location; and which have something published."""
+        row = WorkflowBatchDocument
+        query = select(row.location, row.seen, row.published_id.is_not(None)).where(
+            row.organization_id == self._organization_id, row.batch_id == batch_id
+        )
+        with self._session() as session:
+            found = session.execute(query).all()
+        return {location: look for location, look, _ in found}, frozenset(row[0] for row in found if row[2])
 
     def documents(self, batch_id: BatchId) -> Iterator[BatchDocument]:
         """All documents of the batch, in the order of their ids, read in portions."""

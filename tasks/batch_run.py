@@ -125,7 +125,6 @@ class _BatchRun:
             await self._fence.held()
             await self._stop(batch, driver, stop.message)
             await asyncio.to_thread(self._signals.cancel, state.id, stop.message)
-            await self._announce(state.id, batch)
             raise
         except Exception as error:
             if is_interruption(error):
@@ -207,5 +206,5 @@ class _BatchRun:
     async def _announce(self, execution_id: ExecutionId, batch: Batch) -> BatchCounts:
         state = await asyncio.to_thread(self._ledger.load, execution_id)
         counts = await asyncio.to_thread(self._store.counts, batch)
-        announce_batch_end(state, batch.id, batch.name, counts.as_json())
+        announce_batch_end(state, batch, counts)
         return counts

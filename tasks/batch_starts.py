@@ -11,6 +11,7 @@ from knowledge.errors import InputRefused, NotFound
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline
 from tables.batches import BatchStore
 from tasks.inputs import Inputs, StoredOntology
+from tasks.sources import look_of
 from tasks.starting import DEPLOYMENT, AskedFor, start_extraction
 
 
@@ -32,6 +33,8 @@ class Starter:
             StoreUnavailable, httpx.HTTPError, PrefectHTTPStatusError: database or Prefect's API did not answer.
         """
         options = ExtractionOptions.model_validate(dict(batch.options))
+        # Before it is read: a file that changes meanwhile will look changed.
+        document = replace(document, seen=await asyncio.to_thread(look_of, document.location, document.ontology))
         try:
             read = await self._inputs.document(document.location, document.name)
             ontology = await self._ontology(document.ontology)

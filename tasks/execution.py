@@ -140,7 +140,6 @@ class _Execution:
             await self._fence.held()
             await asyncio.to_thread(signals.cancel, state.id, stop.message)
             self._keepsakes.remove()
-            announce_end(await asyncio.to_thread(self._ledger.load, state.id))
             raise
         except SpendCeilingReached:
             await self._fence.held()

@@ -25,7 +25,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, WorkflowExecutionState
 from knowledge.errors import InvalidId, KnowledgeError
 from knowledge.ids import FlowRunId, OrganizationId
 from resilience.board import EndpointState
@@ -36,6 +36,7 @@ from tables.oversight import ExecutionOverview, executions_of, unfinished_execut
 from tables.session import Database
 from tables.signals import Signals
 from tasks.deferral import LETTING_GO_SECONDS, is_set_aside, wake
+from tasks.events import announce_recorded_end
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
 from tasks.unattended import act_unattended, tend_suspended
 
@@ -279,7 +280,8 @@ class Reconciler:
         if execution is None:
             execution = await asyncio.to_thread(self._open, run)
         if execution is not None:
-            await asyncio.to_thread(self._close, execution, status, reason)
+            ended = await asyncio.to_thread(self._close, execution, status, reason)
+            await asyncio.to_thread(announce_recorded_end, self._database, ended)
         await self._set_state(run, _final_state(status, reason))
 
     def _open(self, run: FlowRun) -> ExecutionOverview | None:
@@ -295,16 +297,19 @@ class Reconciler:
         found = executions_of(self._database, [run_id])
         return found[0] if found else None
 
-    def _close(self, execution: ExecutionOverview, status: ExecutionStatus, reason: str) -> None:
+    def _close(self, execution: ExecutionOverview, status: ExecutionStatus, reason: str) -> WorkflowExecutionState:
         ledger = Ledger(self._database, execution.organization_id)
         ledger.interrupt_running(execution.id)
         begun = execution.started_at or datetime.now(UTC)
         seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
-        ledger.close_execution(execution.id, status, reason, replace(ledger.statistics(execution.id), seconds=seconds))
+        spent = replace(ledger.statistics(execution.id), seconds=seconds)
+        return ledger.close_execution(execution.id, status, reason, spent)
 
     async def _report(self, run: FlowRun, execution: ExecutionOverview) -> None:
         ledger = Ledger(self._database, execution.organization_id)
         state = await asyncio.to_thread(ledger.load, execution.id)
+        # Its process may have died before it said so.
+        await asyncio.to_thread(announce_recorded_end, self._database, state)
         await self._set_state(run, _final_state(state.status, state.error))
 
     async def _set_state(self, run: FlowRun, state: State) -> None:

@@ -144,3 +144,18 @@ def _beside(manifest: Path, reference: str) -> str:
     if is_url(reference) or re.match(r"(doc|ont)_[0-9a-f]{32}$", reference):
         return reference
     return str(Path(manifest.parent, reference))
+
+
+def look_of(location: str, ontology: str) -> str:
+    """How a document and its ontology look without being read: sizes and times of change of those that are files."""
+    return ", ".join(filter(None, map(_look_of, (location, ontology))))
+
+
+def _look_of(location: str) -> str:
+    if is_url(location):
+        return ""
+    try:
+        stat = Path(location).stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{stat.st_size} bytes at {stat.st_mtime_ns}"
