@@ -188,7 +188,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """The documents of a batch's latest pass in numbers; `missing` were in an earlier one and are not any more."""
+    """The documents of a batch's latest pass in numbers; `missing` ones of earlier passes are still in the graph."""
 
     by_state: Mapping[DocumentState, int]
     reused: int

@@ -281,17 +281,17 @@ class BatchStore:
         row = WorkflowBatchDocument
         is_latest = row.last_pass == batch.passes
         query = (
-            select(row.state, row.reused, is_latest, func.count())
+            select(row.state, row.reused, is_latest, func.count(), func.count(row.published_id))
             .where(row.organization_id == self._organization_id, row.batch_id == batch.id)
             .group_by(row.state, row.reused, is_latest)
         )
         with self._session() as session:
             found = session.execute(query).all()
-        by_state = {state: sum(n for s, _, now, n in found if now and s is state) for state in DocumentState}
+        by_state = {state: sum(n for s, _, now, n, _ in found if now and s is state) for state in DocumentState}
         return BatchCounts(
             by_state,
-            reused=sum(n for _, reused, now, n in found if now and reused),
-            missing=sum(n for _, _, now, n in found if not now),
+            reused=sum(n for _, reused, now, n, _ in found if now and reused),
+            missing=sum(published for _, _, now, _, published in found if not now),
         )
 
     def seen(self, batch_id: BatchId) -> tuple[dict[str, str], frozenset[str]]:

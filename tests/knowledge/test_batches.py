@@ -22,8 +22,10 @@ from knowledge.ids import BatchDocumentId, BatchId, DocumentId, ExtractionId, On
 
 _ORGANIZATION = OrganizationId("acme")
 _BATCH = BatchId.derive("batch")
-_WAY = ["pending", "chunking", "extracting_mentions", "extracting_entities", "extracting_relations"]
-_WAY += ["embedding", "assembling", "resolving"]
+_WAY = [
+    *("pending", "chunking", "extracting_mentions", "extracting_entities", "extracting_relations"),
+    *("embedding", "assembling", "resolving"),
+]
 _ENDS = ("completed", "failed", "cancelled")
 
 
