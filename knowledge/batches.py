@@ -149,7 +149,8 @@ class BatchDocument:
 
     `document_id`, `ontology_id` and `extraction_id` are what is wanted of it now; `published_id` and
     `published_with_id` name the content that it has put into the graph and that has not been retracted.
-    `reused` says that nothing was to be done for it; `seen` is how its file looked when it was read last.
+    `reused` says that nothing was to be done for it; `seen` is how its file looked when it was read last, and
+    `digest` (SHA-256, hexadecimal) of the bytes that gave `published_id`.
     """
 
     id: BatchDocumentId
@@ -163,6 +164,7 @@ class BatchDocument:
     attempt: int
     reused: bool
     seen: str
+    digest: str
     error: str | None
     document_id: DocumentId | None
     ontology_id: OntologyId | None

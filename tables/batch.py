@@ -70,6 +70,7 @@ class WorkflowBatchDocument(OrgTable):
     attempt: Mapped[int]
     reused: Mapped[bool]
     seen: Mapped[str] = mapped_column(server_default="")
+    digest: Mapped[str] = mapped_column(server_default="")
     error: Mapped[str | None]
     document_id: Mapped[DocumentId | None]
     ontology_id: Mapped[OntologyId | None]

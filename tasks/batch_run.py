@@ -143,7 +143,7 @@ class _BatchRun:
         async with AsyncExitStack() as opened:
             stages = await opened.enter_async_context(open_stages(self._settings))
             inputs = Inputs(self._database, batch.organization_id, self._settings.documents)
-            starter = Starter(self._client, self._store, inputs, ExtractionPipeline(stages))
+            starter = Starter(self._client, self._database, self._store, inputs, ExtractionPipeline(stages))
             while True:
                 await self._pass(batch, driver, starter)
                 if await asyncio.to_thread(self._store.release, batch.id, batch.passes):
@@ -152,6 +152,7 @@ class _BatchRun:
 
     async def _pass(self, batch: Batch, driver: Driver, starter: Starter) -> None:
         await driver.drain(batch)
+        await driver.settle(batch)
         listing = await asyncio.to_thread(self._register, batch)
         await driver.drive(batch, starter)
         if batch.retract_missing and not listing.absent:

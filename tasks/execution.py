@@ -222,7 +222,7 @@ class _Execution:
             pipeline = ExtractionPipeline(
                 gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )
-            extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
+            extraction_id = pipeline.extraction_id(document.id, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
             await watcher.let_finish()

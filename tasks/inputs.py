@@ -44,10 +44,10 @@ class Inputs:
             InputRefused: not readable from here, or not a document to extract from.
             NotFound: the organisation has no document with this id.
         """
-        if reference.startswith(f"{DocumentId.prefix}_"):
+        if is_document_id(reference):
             document_id = DocumentId(reference)
             return await asyncio.to_thread(load_document, self._database, self.organization_id, document_id)
-        data = await self._read(reference)
+        data = await self.read(reference)
         return await asyncio.to_thread(self.store_document, data, name or document_name(reference), reference)
 
     async def ontology(self, reference: str) -> StoredOntology:
@@ -62,7 +62,7 @@ class Inputs:
             source = await asyncio.to_thread(load_ontology_source, self._database, self.organization_id, ontology_id)
             ontology = await asyncio.to_thread(load_ontology, source.content, source.name)
             return StoredOntology(ontology_id, ontology)
-        data = await self._read(reference)
+        data = await self.read(reference)
         return await asyncio.to_thread(self.store_ontology, data, _file_name(reference))
 
     def store_document(self, data: bytes, name: str, source: str) -> Document:
@@ -86,7 +86,12 @@ class Inputs:
         source = OntologySource.of(self.organization_id, name, PurePosixPath(name).suffix, data, ontology.digest)
         return StoredOntology(store_ontology(self._database, source), ontology)
 
-    async def _read(self, location: str) -> bytes:
+    async def read(self, location: str) -> bytes:
+        """The bytes at a path or URL, or a little more than are accepted of those that are too many.
+
+        Raises:
+            InputRefused: not readable from here.
+        """
         if not location.strip() or "\0" in location:
             raise InputRefused("no document or ontology is named: give an id, a path or a URL")
         if is_url(location):
@@ -109,6 +114,11 @@ class Inputs:
                     return await _body(response, location, self._settings.max_bytes)
             except httpx.HTTPError as error:
                 raise LocationRefused(location, f"cannot be fetched ({error})") from error
+
+
+def is_document_id(reference: str) -> bool:
+    """Whether a reference to a document means one that is stored."""
+    return reference.startswith(f"{DocumentId.prefix}_")
 
 
 async def _body(response: httpx.Response, location: str, max_bytes: int) -> bytes:

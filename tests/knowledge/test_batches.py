@@ -84,6 +84,7 @@ def document(location: str = "/a.txt", **changes: object) -> BatchDocument:
         attempt=1,
         reused=False,
         seen="",
+        digest="",
         error=None,
         document_id=DocumentId.derive("text"),
         ontology_id=OntologyId.derive("ontology"),

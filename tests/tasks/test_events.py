@@ -38,7 +38,11 @@ _STATE = WorkflowExecutionState(
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What is given to Prefect."""
     found: list[dict[str, Any]] = []
-    monkeypatch.setattr(events, "emit_event", lambda **given: found.append(given))
+
+    def note(**given: Any) -> None:
+        found.append(given)
+
+    monkeypatch.setattr(events, "emit_event", note)
     return found
 
 

@@ -94,7 +94,7 @@ def upgrade() -> None:
         *_text("batch_id", "location", "name", "ontology", "state"),
         *_integers("last_pass", "attempt"),
         *_booleans("reused"),
-        sa.Column("seen", sa.Text(), nullable=False, server_default=""),
+        *(sa.Column(name, sa.Text(), nullable=False, server_default="") for name in ("seen", "digest")),
         *_text("error", "document_id", "ontology_id", "extraction_id", "flow_run_id", nullable=True),
         *_text("published_id", "published_with_id", nullable=True),
         _time("retracted_at", nullable=True),
