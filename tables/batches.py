@@ -36,7 +36,8 @@ _REGISTER = text(
     ON CONFLICT (organization_id, id) DO UPDATE SET
         name = excluded.name, state = excluded.state, last_pass = excluded.last_pass, attempt = 1, reused = false,
         error = NULL, flow_run_id = NULL, document_id = NULL, ontology_id = NULL, extraction_id = NULL,
-        retracted_at = NULL, digest = CASE d.state WHEN '{DocumentState.COMPLETED}' THEN d.digest ELSE '' END
+        retracted_at = NULL, digest = CASE
+            WHEN d.state = '{DocumentState.COMPLETED}' AND d.document_id = d.published_id THEN d.digest ELSE '' END
     WHERE d.last_pass <> excluded.last_pass
     """
 ).bindparams(bindparam("rows", type_=JSON))
