@@ -1,11 +1,12 @@
 """Batches of one organisation, and their documents, as rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import JSON, Select, and_, bindparam, func, not_, select, text, update
+from sqlalchemy import Select, and_, func, not_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -13,34 +14,18 @@ from knowledge.batches import Batch, BatchCounts, BatchDocument, DocumentState, 
 from knowledge.domain import ExecutionStatus, Stage
 from knowledge.errors import NotFound
 from knowledge.ids import BatchDocumentId, BatchId, DocumentId, ExecutionId, ExtractionId, FlowRunId, OrganizationId
-from tables.base import SCHEMA, table_of
 from tables.batch import WorkflowBatch, WorkflowBatchDocument
-from tables.bulk import upsert
+from tables.batch_rows import REGISTER, batch_of, document_of, values_of, write_documents
 from tables.fence import held_by_session
 from tables.graph_store import latest_of
 from tables.retraction import retract, take_turns
 from tables.session import Database
-from tables.storable import storable_json, storable_text
+from tables.storable import storable_text
 from tables.workflow import WorkflowExecution
 
 _REGISTERED_AT_ONCE = 500
 _FINAL = [state for state in DocumentState if state.is_final]
 _KEY = ("organization_id", "id")
-# What an earlier pass has brought to an end is pending again; what this pass has seen already stays as it is.
-_REGISTER = text(
-    f"""
-    INSERT INTO {SCHEMA}.workflow_batch_document AS d
-        (organization_id, id, batch_id, location, name, ontology, state, last_pass, attempt, reused)
-    SELECT :organization_id, id, :batch_id, location, name, ontology, '{DocumentState.PENDING}', :pass, 1, false
-    FROM json_to_recordset(:rows) AS listed(id text, location text, name text, ontology text)
-    ON CONFLICT (organization_id, id) DO UPDATE SET
-        name = excluded.name, state = excluded.state, last_pass = excluded.last_pass, attempt = 1, reused = false,
-        error = NULL, flow_run_id = NULL, document_id = NULL, ontology_id = NULL, extraction_id = NULL,
-        retracted_at = NULL, digest = CASE
-            WHEN d.state = '{DocumentState.COMPLETED}' AND d.document_id = d.published_id THEN d.digest ELSE '' END
-    WHERE d.last_pass <> excluded.last_pass
-    """
-).bindparams(bindparam("rows", type_=JSON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +54,7 @@ class BatchStore:
 
         The latter makes one more pass, because of this call.
         """
-        values = {**_values(wanted), "flow_run_id": None, "passes": 0, "execution_id": None}
+        values = {**values_of(wanted), "flow_run_id": None, "passes": 0, "execution_id": None}
         with self._session() as session:
             session.execute(insert(WorkflowBatch).values(values).on_conflict_do_nothing(index_elements=_KEY))
             row = session.scalars(self._select(wanted.id).with_for_update()).one()
@@ -79,7 +64,7 @@ class BatchStore:
                     setattr(row, name, values[name])
                 if not self._is_alive(session, row):
                     row.flow_run_id, row.execution_id = flow_run_id, None
-            return _batch_of(row)
+            return batch_of(row)
 
     def attach(self, batch_id: BatchId, execution_id: ExecutionId) -> None:
         """Notes the execution of the flow run that has the batch."""
@@ -105,7 +90,7 @@ class BatchStore:
             row = session.scalar(self._select(batch_id))
             if row is None:
                 raise NotFound("batch", batch_id)
-            return _batch_of(row)
+            return batch_of(row)
 
     def find_by_execution(self, execution_id: ExecutionId) -> Batch | None:
         """The batch whose latest execution this is, or None."""
@@ -113,14 +98,14 @@ class BatchStore:
         query = select(row).where(row.organization_id == self._organization_id, row.execution_id == execution_id)
         with self._session() as session:
             found = session.scalar(query)
-            return None if found is None else _batch_of(found)
+            return None if found is None else batch_of(found)
 
     def list_batches(self, limit: int = 100) -> tuple[Batch, ...]:
         """The latest `limit` batches, the newest first."""
         row = WorkflowBatch
         query = select(row).where(row.organization_id == self._organization_id, row.deleted_at.is_(None))
         with self._session() as session:
-            return tuple(map(_batch_of, session.scalars(query.order_by(row.updated_at.desc(), row.id).limit(limit))))
+            return tuple(map(batch_of, session.scalars(query.order_by(row.updated_at.desc(), row.id).limit(limit))))
 
     def register(self, batch_id: BatchId, number: int, listed: Iterable[Listed]) -> int:
         """Puts documents into pass `number`; how many of them it had not seen. Doing it again adds none."""
@@ -138,7 +123,7 @@ class BatchStore:
             }
             given = {"batch_id": batch_id, "pass": number, "organization_id": self._organization_id}
             with self._session() as session:
-                result: Any = session.execute(_REGISTER, {**given, "rows": list(rows.values())})
+                result: Any = session.execute(REGISTER, {**given, "rows": list(rows.values())})
                 added += result.rowcount
         return added
 
@@ -156,7 +141,7 @@ class BatchStore:
             row.last_pass == number, row.state == DocumentState.PENDING, row.flow_run_id.is_(None)
         )
         with self._session() as session:
-            return tuple(map(_document_of, session.scalars(query.order_by(row.id).limit(limit))))
+            return tuple(map(document_of, session.scalars(query.order_by(row.id).limit(limit))))
 
     def under_way(self, batch_id: BatchId) -> tuple[Standing, ...]:
         """All documents that have a flow run and are not at an end, with what the ledger says of each; one query."""
@@ -175,12 +160,12 @@ class BatchStore:
         )
         with self._session() as session:
             found = session.execute(query).all()
-            return tuple(Standing(_document_of(first), *rest) for first, *rest in found)
+            return tuple(Standing(document_of(first), *rest) for first, *rest in found)
 
     def save(self, documents: Sequence[BatchDocument]) -> None:
         """Writes documents as they stand now, in one statement; those that are as they were are not touched."""
         with self._session() as session:
-            _write(session, documents)
+            write_documents(session, documents)
 
     def reuse(self, document: BatchDocument) -> bool:
         """Whether what is wanted of the document has been published, as the latest; then it is written as it stands.
@@ -194,7 +179,7 @@ class BatchStore:
             latest = latest_of(session, self._organization_id, document.document_id, document.ontology_id)
             is_there = latest is not None and latest == document.extraction_id
             if is_there:
-                _write(session, [document])
+                write_documents(session, [document])
             return is_there
 
     def unsettled(self, batch_id: BatchId, limit: int) -> tuple[BatchDocument, ...]:
@@ -208,7 +193,7 @@ class BatchStore:
             row.state == DocumentState.COMPLETED, row.retracted_at.is_(None), not_(settled)
         )
         with self._session() as session:
-            return tuple(map(_document_of, session.scalars(query.order_by(row.id).limit(limit))))
+            return tuple(map(document_of, session.scalars(query.order_by(row.id).limit(limit))))
 
     def retract_published(self, document: BatchDocument, source: str) -> bool:
         """Takes out of the graph what the document has put there, unless others have it, too; whether it did."""
@@ -226,7 +211,7 @@ class BatchStore:
         row = WorkflowBatchDocument
         query = self._documents(batch_id).where(row.last_pass < number, row.published_id.is_not(None))
         with self._session() as session:
-            return tuple(map(_document_of, session.scalars(query.order_by(row.id).limit(limit))))
+            return tuple(map(document_of, session.scalars(query.order_by(row.id).limit(limit))))
 
     def cancel_pending(self, batch_id: BatchId, reason: str) -> None:
         """Ends the documents that have not been begun as cancelled."""
@@ -314,7 +299,7 @@ class BatchStore:
             if after is not None:
                 query = query.where(row.id > after)
             with self._session() as session:
-                found = tuple(map(_document_of, session.scalars(query)))
+                found = tuple(map(document_of, session.scalars(query)))
             yield from found
             if len(found) < _REGISTERED_AT_ONCE:
                 return
@@ -345,43 +330,5 @@ class BatchStore:
         row = WorkflowBatchDocument
         return select(row).where(row.organization_id == self._organization_id, row.batch_id == batch_id)
 
-    def _session(self) -> Any:
+    def _session(self) -> AbstractContextManager[Session]:
         return self._database.org_session(self._organization_id)
-
-
-def _values(batch: Batch) -> dict[str, Any]:
-    values = {field.name: getattr(batch, field.name) for field in fields(Batch)}
-    return {
-        **values,
-        "name": storable_text(batch.name),
-        "sources": tuple(map(storable_text, batch.sources)),
-        "options": storable_json(batch.options),
-    }
-
-
-def _batch_of(row: WorkflowBatch) -> Batch:
-    return Batch(**{field.name: getattr(row, field.name) for field in fields(Batch)})
-
-
-def _document_of(row: WorkflowBatchDocument) -> BatchDocument:
-    return BatchDocument(**{field.name: getattr(row, field.name) for field in fields(BatchDocument)})
-
-
-def _write(session: Session, documents: Sequence[BatchDocument]) -> None:
-    table = table_of(WorkflowBatchDocument)
-    names = [field.name for field in fields(BatchDocument) if field.name not in _KEY]
-    upsert(
-        session,
-        table,
-        [_row(document) for document in documents],
-        key=_KEY,
-        keep=(),
-        unless=lambda new: and_(*(table.c[name].is_not_distinct_from(new[name]) for name in names)),
-    )
-
-
-def _row(document: BatchDocument) -> Mapping[str, object]:
-    row = {field.name: getattr(document, field.name) for field in fields(BatchDocument)}
-    at = document.retracted_at
-    error = None if document.error is None else storable_text(document.error)
-    return {**row, "error": error, "retracted_at": at and at.isoformat()}

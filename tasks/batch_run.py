@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from prefect.client.orchestration import PrefectClient, get_client
 
@@ -81,7 +81,6 @@ class _BatchRun:
         self._ledger = Ledger(database, request.organization_id)
         self._store = BatchStore(database, request.organization_id)
         self._signals = Signals(database, request.organization_id)
-        self._began = time.monotonic()
 
     async def run(self) -> BatchOutcome:
         try:
@@ -200,7 +199,8 @@ class _BatchRun:
 
     async def _end(self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None) -> None:
         await self._fence.held()
-        seconds = round(time.monotonic() - self._began, 3)
+        begun = (await asyncio.to_thread(self._ledger.load, execution_id)).started_at or datetime.now(UTC)
+        seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
         statistics = ExecutionStatistics(seconds=seconds)
         await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
 

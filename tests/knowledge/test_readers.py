@@ -9,10 +9,16 @@ from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from knowledge.errors import ConfigurationError, DocumentRefused
-from knowledge.readers import read_document
-from knowledge.readers.reading import media_type_of
+from knowledge.readers import read_document, reading
+from knowledge.readers.reading import media_type_of, read_apart
 
 _LIMIT = 100_000
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What readers say does not depend on where they say it, but the time does."""
+    monkeypatch.setattr(reading, "read_apart", reading.read_here)
 
 
 def _read(data: bytes, location: str, max_bytes: int = _LIMIT) -> str:
@@ -151,6 +157,17 @@ def test_a_word_document_that_unpacks_without_end_is_refused() -> None:
 def test_without_the_packages_the_error_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are an extra."""
     monkeypatch.setitem(sys.modules, "pypdf", None)
-    monkeypatch.delitem(sys.modules, "knowledge.readers.pdf", raising=False)
     with pytest.raises(ConfigurationError, match=r"durable-knowledge\[documents\]"):
         _read(b"%PDF-1.7", "a.pdf")
+
+
+def test_dangerous_formats_are_read_in_a_process_of_their_own() -> None:
+    """It says the same, in whatever words and alphabets; and if it does not end, it is ended."""
+    page = docx_of("Zoë \U0001f600 wohnt in Tromsø.")
+    assert read_apart("docx", page, "paper", _LIMIT) == "Zoë \U0001f600 wohnt in Tromsø."
+    with pytest.raises(DocumentRefused, match=r"^document 'paper' is encrypted"):
+        read_apart("pdf", pdf_of("secret", password="p"), "paper", _LIMIT)
+    with pytest.raises(DocumentRefused, match="could not be read within"):
+        read_apart("pdf", pdf_of("slow"), "paper", _LIMIT, seconds=0.001)
+    with pytest.raises(DocumentRefused, match="ended the process"):
+        read_apart("no such reader", b"", "paper", _LIMIT)
