@@ -160,7 +160,7 @@ class BatchStore:
         )
         with self._session() as session:
             found = session.execute(query).all()
-            return tuple(Standing(document_of(first), *rest) for first, *rest in found)
+            return tuple(Standing(document_of(r), id_, status, stage, error) for r, id_, status, stage, error in found)
 
     def save(self, documents: Sequence[BatchDocument]) -> None:
         """Writes documents as they stand now, in one statement; those that are as they were are not touched."""

@@ -158,7 +158,8 @@ class Driver:
         is_to_be = document.state is DocumentState.FAILED and batch.on_failure is FailurePolicy.RETRY
         if not is_to_be or document.attempt >= MAX_ATTEMPTS:
             return document
-        return moved(document, DocumentState.PENDING, attempt=document.attempt + 1, flow_run_id=None)
+        # Without the digest: these bytes are not the ones that are in the graph.
+        return moved(document, DocumentState.PENDING, attempt=document.attempt + 1, flow_run_id=None, digest="")
 
     def _abort_over(self, batch: Batch, failed: Sequence[BatchDocument]) -> None:
         if failed and batch.on_failure is FailurePolicy.ABORT:

@@ -53,18 +53,20 @@ class Extractions:
     refuses: Callable[[BatchDocument], bool] = lambda document: False
     under_way: list[tuple[FlowRunId, ExecutionStatus]] = field(default_factory=list[tuple[FlowRunId, ExecutionStatus]])
     begun: Counter[str] = field(default_factory=Counter[str])
+    digests: set[str] = field(default_factory=set[str])
     most: int = 0
 
     async def begin(self, batch: Batch, document: BatchDocument) -> BatchDocument:
         """Implements `Starter.begin`."""
         self.begun[document.name] += 1
+        self.digests.add(document.digest)
         if self.refuses(document):
             return moved(document, DocumentState.FAILED, error="cannot be read")
         run = FlowRunId(str(uuid4()))
         self.prefect.known.add(run)
         self.under_way.append((run, ExecutionStatus.FAILED if self.fails(document) else ExecutionStatus.COMPLETED))
         self.most = max(self.most, len(self.under_way))
-        return replace(document, flow_run_id=run)
+        return replace(document, flow_run_id=run, digest="of what was read")
 
     async def work(self, _: float = 0) -> None:
         """All that is under way ends; stands for waiting."""
@@ -153,6 +155,8 @@ async def test_a_failure_is_tried_again_and_a_refusal_is_not(begin: Callable[...
     made.extractions.refuses = lambda document: document.name == "d2"
     assert await made.drive() == {"documents": 4, "completed": 2, "failed": 2, "reused": 0, "missing": 0}
     assert made.extractions.begun == {"d0": MAX_ATTEMPTS, "d1": 2, "d2": 1, "d3": 1}
+    # What has failed is not taken for what is in the graph.
+    assert made.extractions.digests == {""}
 
 
 async def test_an_aborted_batch_begins_nothing_more_and_cancels_what_runs(begin: Callable[..., Pass]) -> None:
