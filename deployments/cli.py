@@ -131,7 +131,7 @@ Keep = Annotated[bool, typer.Option("--keep", help="Leave a stack that was start
 
 @app.command()
 def run(
-    documents: Annotated[list[Path], typer.Argument(help="UTF-8 text files.", show_default=False)],
+    documents: Annotated[list[Path], typer.Argument(help="Text, Markdown, HTML, PDF, Word files.", show_default=False)],
     ontology: Annotated[Path, typer.Option(help="An OWL or RDFS file: Turtle, RDF/XML, N-Triples or JSON-LD.")],
     organization: Organization = "default",
     out: Out = None,
