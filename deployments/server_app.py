@@ -21,8 +21,9 @@ _HEADERS = {
 
 def create_app() -> FastAPI:
     """Prefect's own app, with the reports before its UI, which takes all addresses that nobody else has."""
-    from deployments.scheduling import let_schedules_insert
     from prefect.server.api.server import create_app as create_prefect_app
+
+    from deployments.scheduling import let_schedules_insert
 
     let_schedules_insert()
 
