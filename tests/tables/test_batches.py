@@ -35,6 +35,7 @@ from tables.graph_store import latest_extractions, load_graph, publish
 from tables.ledger import Ledger
 from tables.links import link_entities, load_links
 from tables.session import Database, create_database
+from tests.tables.test_ledger import step
 
 NewId = Callable[[], FlowRunId]
 
@@ -139,7 +140,7 @@ def test_a_document_under_way_stands_where_the_ledger_says(
     assert (standing.execution_id, standing.status) == (None, None)
     ledger = Ledger(database, organization_id)
     state = ledger.open_execution(run, document_name="x", parameters={}, pid=1, host="h")
-    ledger.save_progress(state.id, [ExtractionProgress(Stage.RELATIONS, 1, 2)])
+    ledger.record_activities([], [step(state.id, ExtractionProgress(Stage.RELATIONS, 1, 2))])
     (standing,) = store.under_way(batch.id)
     assert (standing.execution_id, standing.status, standing.stage) == (
         state.id,
