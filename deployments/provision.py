@@ -15,7 +15,8 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
     WorkPoolCreate,
 )
-from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.objects import ConcurrencyOptions, DeploymentSchedule
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
@@ -58,6 +59,7 @@ class ScheduleEntry(_Model):
 
     interval: int = Field(ge=1, description="seconds")
     slug: str
+    active: bool = True
 
 
 class DeploymentEntry(_Model):
@@ -170,10 +172,11 @@ async def register_deployment(
 ) -> None:
     """The deployment as `prefect deploy` would register it; an existing one is brought up to date.
 
-    Schedules are switched off, because the stack has a part for what they start, and an operator's are left alone.
+    Schedules are switched off: what they start needs parameters first, or the stack has a part for it. An operator's
+    schedules and parameters are written back, because the server forgets those that it is not told again.
     """
     flow = load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
-    is_new = bool(entry.schedules) and await _is_missing(client, f"{flow.name}/{entry.name}")
+    present = await _find(client, f"{flow.name}/{entry.name}")
     limit = entry.concurrency_limit
     await client.create_deployment(
         flow_id=await client.create_flow_from_name(flow.name),
@@ -182,9 +185,9 @@ async def register_deployment(
         entrypoint=entry.entrypoint,
         work_pool_name=entry.work_pool.name,
         job_variables=entry.work_pool.job_variables,
-        parameters=entry.parameters,
+        parameters={**entry.parameters, **(present.parameters if present else {})},
         description=entry.description or flow.description,
-        schedules=[_switched_off(schedule) for schedule in entry.schedules] if is_new else None,
+        schedules=[_kept(each) for each in present.schedules] if present else list(map(_switched_off, entry.schedules)),
         tags=list(entry.tags),
         concurrency_limit=limit.limit if limit else None,
         concurrency_options=_options(limit) if limit else None,
@@ -194,12 +197,17 @@ async def register_deployment(
     )
 
 
-async def _is_missing(client: PrefectClient, deployment: str) -> bool:
+async def _find(client: PrefectClient, deployment: str) -> DeploymentResponse | None:
     try:
-        await client.read_deployment_by_name(deployment)
+        return await client.read_deployment_by_name(deployment)
     except ObjectNotFound:
-        return True
-    return False
+        return None
+
+
+def _kept(present: DeploymentSchedule) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(
+        schedule=present.schedule, active=present.active, parameters=present.parameters, slug=present.slug
+    )
 
 
 def _switched_off(entry: ScheduleEntry) -> DeploymentScheduleCreate:

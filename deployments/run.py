@@ -50,7 +50,7 @@ def run_documents(
         ConfigurationError: the stack does not start, or runs with other model settings.
         ExecutionFailed: the stack stopped answering.
     """
-    with _stack(settings, keep, tell) as stack:
+    with stack_for(settings, keep, tell) as stack:
         tell(f"Prefect UI: {stack.ui_url}")
         target = out or StackHome.of(settings).root / "exports" / request.organization
         with temporary_settings({PREFECT_API_URL: stack.api_url}):
@@ -60,7 +60,12 @@ def run_documents(
 
 
 @contextmanager
-def _stack(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Generator[RunningStack]:
+def stack_for(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Generator[RunningStack]:
+    """The running stack, or one started for the block and stopped after it unless `keep`.
+
+    Raises:
+        ConfigurationError: it does not start, or runs with other model settings.
+    """
     stack = start_in_background(settings, tell)
     try:
         require_models_of(stack, settings)

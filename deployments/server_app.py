@@ -23,6 +23,10 @@ def create_app() -> FastAPI:
     """Prefect's own app, with the reports before its UI, which takes all addresses that nobody else has."""
     from prefect.server.api.server import create_app as create_prefect_app
 
+    from deployments.scheduling import let_schedules_insert
+
+    let_schedules_insert()
+
     app = create_prefect_app()
     app.router.routes.insert(0, Route(f"{REPORTS}/{{organization}}/{{execution}}", report))
     return app

@@ -16,9 +16,9 @@ from knowledge.settings import Settings
 from tables.ledger import Ledger
 from tables.session import Database
 from tasks.ceiling import SpendCeiling
-from tasks.inputs import Inputs, StoredOntology, read_file
-
-DEPLOYMENT = "extraction/default"
+from tasks.inputs import Inputs, StoredOntology
+from tasks.locations import read_file
+from tasks.starting import DEPLOYMENT, AskedFor, start_extraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +88,8 @@ class Submitter:
     async def _start(
         self, deployment_id: UUID, document: Document, ontology: StoredOntology, request: RunRequest
     ) -> FlowRunId:
-        run = await self._client.create_flow_run_from_deployment(
-            deployment_id,
-            name=document.name,
-            parameters={
-                "document": document.id,
-                "ontology": ontology.id,
-                "organization": document.organization_id,
-                "options": request.options.model_dump(mode="json"),
-                "review": request.review,
-                "ceiling": request.ceiling.model_dump(mode="json"),
-            },
-            tags=[document.organization_id],
-        )
-        return FlowRunId(str(run.id))
+        asked = AskedFor(document, ontology.id, request.options, request.review, request.ceiling)
+        return await start_extraction(self._client, deployment_id, asked)
 
     async def _refuse(self, organization_id: OrganizationId, path: Path, error: InputRefused) -> Submitted:
         ledger = Ledger(self._database, organization_id)

@@ -4,6 +4,8 @@ from pathlib import PurePosixPath
 
 from knowledge.errors import DocumentRefused
 
+DOCUMENT_SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx")
+"""What documents are called; other names are read as plain text, if they are named themselves."""
 _BINARY_SHARE = 0.02  # of control characters that no text file has
 _TEXT_CONTROLS = {"\t", "\n", "\r", "\f", "\v", "\x85"}
 

@@ -195,6 +195,18 @@ class EntryId(Id, prefix="sen"):
     __slots__ = ()
 
 
+class BatchId(Id, prefix="bat"):
+    """A batch, derived from its sources, as they were given, and its ontology."""
+
+    __slots__ = ()
+
+
+class BatchDocumentId(Id, prefix="bdc"):
+    """A document's place in a batch, derived from batch, location and ontology: its content may change."""
+
+    __slots__ = ()
+
+
 class TermId(Id, prefix="trm"):
     """A word or name and where in a segment it stands."""
 

@@ -20,7 +20,7 @@ from knowledge.domain import (
 )
 from knowledge.errors import KnowledgeError
 from knowledge.findings import Rejection
-from knowledge.ids import ExtractionId, OntologyId, OrganizationId
+from knowledge.ids import DocumentId, ExtractionId, OntologyId, OrganizationId
 from knowledge.ontology import Ontology
 from knowledge.ports import ProgressObserver
 from knowledge.stages.assembly import ChunkFindings
@@ -112,10 +112,10 @@ class ExtractionPipeline:
         self._observer = observer
         self._concurrency = concurrency
 
-    def extraction_id(self, document: Document, ontology: Ontology, options: ExtractionOptions) -> ExtractionId:
+    def extraction_id(self, document_id: DocumentId, ontology: Ontology, options: ExtractionOptions) -> ExtractionId:
         """Names what is extracted: document, ontology, models and those options that can change the graph."""
         chosen = (f"{name}={value}" for name, value in sorted(options.model_dump().items()))
-        return ExtractionId.derive(document.id, ontology.digest, *self._stages.identity, *chosen)
+        return ExtractionId.derive(document_id, ontology.digest, *self._stages.identity, *chosen)
 
     async def run(
         self, document: Document, ontology: Ontology, options: ExtractionOptions | None = None
@@ -131,7 +131,7 @@ class ExtractionPipeline:
         started = time.monotonic()
         options = options or ExtractionOptions()
         run = _Run()
-        extraction_id = self.extraction_id(document, ontology, options)
+        extraction_id = self.extraction_id(document.id, ontology, options)
         ontology_id = ontology_id_of(document.organization_id, ontology)
         sizes = (options.chunk_characters, options.lead_characters)
         chunks = (await self._stages.chunk(document, *sizes)).value

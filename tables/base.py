@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from knowledge import ids
+from knowledge.batches import DocumentState, FailurePolicy
 from knowledge.domain import ActivityStatus, ExecutionStatus, Stage
 from knowledge.linking import LinkStatus
 from knowledge.search.kinds import EntryKind, TermKind
@@ -105,6 +106,8 @@ _ID_KINDS = (
     ids.SegmentId,
     ids.EntryId,
     ids.TermId,
+    ids.BatchId,
+    ids.BatchDocumentId,
 )
 
 
@@ -133,6 +136,8 @@ class OrgTable(DeclarativeBase):
         EntryKind: NameType(EntryKind),
         TermKind: NameType(TermKind),
         LinkStatus: NameType(LinkStatus),
+        DocumentState: NameType(DocumentState),
+        FailurePolicy: NameType(FailurePolicy),
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import psycopg
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from knowledge.errors import FenceLost, StoreUnavailable
 from knowledge.ids import FlowRunId
@@ -49,6 +50,11 @@ def held_fences(database: Database, flow_run_ids: Collection[FlowRunId]) -> froz
     with database.operator_session() as session:
         held = set(session.scalars(_HELD))
     return frozenset(run for run in flow_run_ids if fence_key(run) in held)
+
+
+def held_by_session(session: Session, flow_run_id: FlowRunId) -> bool:
+    """As `held_fences`, for one flow run and within a transaction."""
+    return fence_key(flow_run_id) in set(session.scalars(_HELD))
 
 
 def evict(database: Database, flow_run_id: FlowRunId) -> None:

@@ -9,7 +9,9 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     RowMapping,
+    Select,
     Text,
+    and_,
     any_,
     bindparam,
     delete,
@@ -67,6 +69,9 @@ def publish(
         "organization_id": organization_id,
         "extraction_id": graph.extraction_id,
         "source": str(execution_id),
+        # What was retracted comes back.
+        "deleted_at": None,
+        "deleted_by": None,
     }
     wanted = rows_of(graph)
     with database.org_session(organization_id) as session:
@@ -168,18 +173,14 @@ def _by_relation(rows: Sequence[RowMapping]) -> dict[RelationId, list[Evidence]]
 def latest_extractions(database: Database, organization_id: OrganizationId) -> tuple[LatestExtraction, ...]:
     """For each document and ontology the extraction of the latest completed execution, sorted by the two.
 
+    What has been retracted is left out.
+
     Raises:
         StoreUnavailable: the database did not answer.
     """
     run = WorkflowExecution
     query = (
-        select(run.document_id, run.ontology_id, run.extraction_id, run.id, run.ended_at)
-        .where(
-            run.organization_id == organization_id,
-            run.status == ExecutionStatus.COMPLETED,
-            run.extraction_id.is_not(None),
-            run.deleted_at.is_(None),
-        )
+        _published(organization_id)
         .ext(distinct_on(run.document_id, run.ontology_id))
         .order_by(run.document_id, run.ontology_id, run.ended_at.desc(), run.id)
     )
@@ -191,3 +192,30 @@ def latest_extractions(database: Database, organization_id: OrganizationId) -> t
         if document_id and ontology_id and extraction_id and ended_at
     ]
     return tuple(sorted(found, key=lambda latest: (latest.document_id, latest.ontology_id)))
+
+
+def latest_of(
+    session: Session, organization_id: OrganizationId, document_id: DocumentId, ontology_id: OntologyId
+) -> ExtractionId | None:
+    """The extraction of the latest completed execution of this document with this ontology, unless retracted."""
+    run = WorkflowExecution
+    query = _published(organization_id).where(run.document_id == document_id, run.ontology_id == ontology_id)
+    row = session.execute(query.order_by(run.ended_at.desc(), run.id).limit(1)).first()
+    return None if row is None else row.extraction_id
+
+
+def _published(
+    organization_id: OrganizationId,
+) -> Select[DocumentId | None, OntologyId | None, ExtractionId | None, ExecutionId, datetime | None]:
+    run, extraction = WorkflowExecution, ExtractionRow
+    same = and_(extraction.organization_id == run.organization_id, extraction.id == run.extraction_id)
+    return (
+        select(run.document_id, run.ontology_id, run.extraction_id, run.id, run.ended_at)
+        .join(extraction, same)
+        .where(
+            run.organization_id == organization_id,
+            run.status == ExecutionStatus.COMPLETED,
+            run.deleted_at.is_(None),
+            extraction.deleted_at.is_(None),
+        )
+    )

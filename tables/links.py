@@ -3,9 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import Index, bindparam, select, text, update
+from sqlalchemy import Index, and_, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from knowledge.domain import Entity
 from knowledge.errors import NotFound
@@ -222,13 +222,19 @@ def _write_links(
 def load_links(
     database: Database, organization_id: OrganizationId, status: LinkStatus | None = None
 ) -> tuple[EntityLink, ...]:
-    """The organisation's links, or those of one status, the surest first.
+    """The organisation's links, or those of one status, the surest first; not those to what has been retracted.
 
     Raises:
         StoreUnavailable: the database did not answer.
     """
     row = EntityLinkRow
     query = select(row.id, row.entity_id, row.other_id, row.score, row.reasons, row.status)
+    for end in (row.entity_id, row.other_id):
+        entity = aliased(EntityRow)
+        query = query.join(
+            entity,
+            and_(entity.organization_id == row.organization_id, entity.id == end, entity.deleted_at.is_(None)),
+        )
     if status is not None:
         query = query.where(row.status == status)
     with database.org_session(organization_id) as session:

@@ -1,7 +1,6 @@
 """One execution from references to a published graph, mirrored into the workflow tables as it goes."""
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -25,7 +24,7 @@ from knowledge.domain import (
     Stage,
     WorkflowExecutionState,
 )
-from knowledge.errors import ExecutionCancelled, FenceLost, KnowledgeError, ModelHeldBack, SpendCeilingReached
+from knowledge.errors import ExecutionCancelled, KnowledgeError, ModelHeldBack, SpendCeilingReached
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.models.journal import AnswerJournal
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
@@ -45,6 +44,8 @@ from tasks.ceiling import CeilingGuard, SpendCeiling, is_waiting
 from tasks.deferral import set_aside
 from tasks.durable import durable, is_worth_retrying
 from tasks.endpoints import open_guards
+from tasks.events import announce_end
+from tasks.fencing import fenced
 from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
 from tasks.keepsakes import Keepsakes
@@ -52,9 +53,6 @@ from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.review import Review
 from tasks.run_view import RunView
 from tasks.signals import SignalWatcher, gated
-from tasks.termination import cancelled_by_sigterm
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +99,8 @@ async def execute(
         Pause: the run is held for review, or at its spend ceiling, as a suspended flow run.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
-    fence = Fence(storage.database, flow_run_id)
-    try:
-        if not await fence.take():
-            raise FenceLost("another live process works on this flow run")
-        with cancelled_by_sigterm():
-            return await _Execution(request, settings, storage, fence, flow_run_id, view).run(present)
-    except asyncio.CancelledError as error:
-        if fence.is_lost:
-            raise _abort(flow_run_id, "the run was given to another process, or ended") from error
-        raise
-    except Exception as error:
-        if is_interruption(error):
-            raise _abort(flow_run_id, str(error)) from error
-        raise
-    finally:
-        await fence.release()
-
-
-def _abort(flow_run_id: FlowRunId, reason: str) -> Abort:
-    _logger.warning("this process leaves flow run %s as it is: %s", flow_run_id, reason)
-    return Abort(reason)
+    async with fenced(storage.database, flow_run_id) as fence:
+        return await _Execution(request, settings, storage, fence, flow_run_id, view).run(present)
 
 
 class _Execution:
@@ -198,8 +177,9 @@ class _Execution:
         self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
     ) -> None:
         await self._fence.held()
-        await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
+        ended = await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
         self._keepsakes.remove()
+        announce_end(ended)
 
     async def _set_aside(self, execution_id: ExecutionId, reason: str) -> NoReturn:
         async with get_client() as client:
@@ -242,7 +222,7 @@ class _Execution:
             pipeline = ExtractionPipeline(
                 gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )
-            extraction_id = pipeline.extraction_id(document, ontology.ontology, request.options)
+            extraction_id = pipeline.extraction_id(document.id, ontology.ontology, request.options)
             await asyncio.to_thread(self._bind, state.id, document, ontology, extraction_id, stages)
             result = await pipeline.run(document, ontology.ontology, request.options)
             await watcher.let_finish()

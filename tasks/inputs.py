@@ -1,24 +1,23 @@
 """What a run is given by reference: ids of stored things, paths, URLs. All refusals happen here, before any model."""
 
 import asyncio
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from knowledge.documents import document_name, read_text
+from knowledge.documents import document_name
 from knowledge.domain import Document
 from knowledge.errors import InputRefused, LocationRefused
 from knowledge.ids import DocumentId, OntologyId, OrganizationId
 from knowledge.ontology import Ontology, load_ontology
+from knowledge.readers import read_document
 from knowledge.settings import DocumentSettings
 from tables.documents import OntologySource, load_document, load_ontology_source, store_document, store_ontology
 from tables.session import Database
+from tasks.locations import allowed_path, is_url, read_file
 
-_URL = re.compile(r"https?://", re.IGNORECASE)
 _FETCH_TIMEOUT_SECONDS = 60.0
 
 
@@ -38,18 +37,18 @@ class Inputs:
         self.organization_id = organization_id
         self._settings = settings
 
-    async def document(self, reference: str) -> Document:
-        """The document with this id, or at this path or URL; the latter are stored first.
+    async def document(self, reference: str, name: str | None = None) -> Document:
+        """The document with this id, or at this path or URL; the latter are stored first, under `name` if given.
 
         Raises:
             InputRefused: not readable from here, or not a document to extract from.
             NotFound: the organisation has no document with this id.
         """
-        if reference.startswith(f"{DocumentId.prefix}_"):
+        if is_document_id(reference):
             document_id = DocumentId(reference)
             return await asyncio.to_thread(load_document, self._database, self.organization_id, document_id)
-        data = await self._read(reference)
-        return await asyncio.to_thread(self.store_document, data, document_name(reference), reference)
+        data = await self.read(reference)
+        return await asyncio.to_thread(self.store_document, data, name or document_name(reference), reference)
 
     async def ontology(self, reference: str) -> StoredOntology:
         """The ontology with this id, or at this path or URL; the latter are stored first.
@@ -63,18 +62,18 @@ class Inputs:
             source = await asyncio.to_thread(load_ontology_source, self._database, self.organization_id, ontology_id)
             ontology = await asyncio.to_thread(load_ontology, source.content, source.name)
             return StoredOntology(ontology_id, ontology)
-        data = await self._read(reference)
+        data = await self.read(reference)
         return await asyncio.to_thread(self.store_ontology, data, _file_name(reference))
 
     def store_document(self, data: bytes, name: str, source: str) -> Document:
         """The document in these bytes, stored; the same text again is the same document.
 
         Raises:
-            DocumentRefused: see `knowledge.documents.read_text`.
+            DocumentRefused, ConfigurationError: see `knowledge.readers.read_document`.
         """
-        text = read_text(data, name, self._settings.max_bytes)
-        document = Document.of(self.organization_id, name, text, source)
-        store_document(self._database, document)
+        read = read_document(data, name, source, self._settings.max_bytes)
+        document = Document.of(self.organization_id, name, read.text, source)
+        store_document(self._database, document, media_type=read.media_type)
         return document
 
     def store_ontology(self, data: bytes, name: str) -> StoredOntology:
@@ -87,21 +86,23 @@ class Inputs:
         source = OntologySource.of(self.organization_id, name, PurePosixPath(name).suffix, data, ontology.digest)
         return StoredOntology(store_ontology(self._database, source), ontology)
 
-    async def _read(self, location: str) -> bytes:
+    async def read(self, location: str) -> bytes:
+        """The bytes at a path or URL, or a little more than are accepted of those that are too many.
+
+        Raises:
+            InputRefused: not readable from here.
+        """
         if not location.strip() or "\0" in location:
             raise InputRefused("no document or ontology is named: give an id, a path or a URL")
-        if _URL.match(location):
+        if is_url(location):
             return await self._fetch(location)
         return await asyncio.to_thread(self._read_file, location)
 
     def _read_file(self, location: str) -> bytes:
-        path = _within(
-            location, [root for root in self._settings.allowed_roots if not _URL.match(root)] or [str(Path.cwd())]
-        )
-        return read_file(path, location, self._settings.max_bytes)
+        return read_file(allowed_path(location, self._settings), location, self._settings.max_bytes)
 
     async def _fetch(self, location: str) -> bytes:
-        if not any(_is_below(location, root) for root in self._settings.allowed_roots if _URL.match(root)):
+        if not any(_is_below(location, root) for root in self._settings.allowed_roots if is_url(root)):
             raise LocationRefused(
                 location, "is below none of the URLs this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
             )
@@ -115,33 +116,9 @@ class Inputs:
                 raise LocationRefused(location, f"cannot be fetched ({error})") from error
 
 
-def _within(location: str, roots: Sequence[str]) -> Path:
-    """The file that a path means: a relative one is looked for below each root in turn; links are followed first.
-
-    Raises:
-        LocationRefused: it lies below none of the roots.
-    """
-    resolved = [Path(root).expanduser().resolve() for root in roots]
-    candidates = [(root / location).resolve() for root in resolved]
-    inside = [path for path in candidates if any(path.is_relative_to(root) for root in resolved)]
-    if not inside:
-        raise LocationRefused(
-            location, "lies outside the directories this installation may read (KNOWLEDGE_DOCUMENTS__ALLOWED_ROOTS)"
-        )
-    return next((path for path in inside if path.exists()), inside[0])
-
-
-def read_file(path: Path, shown: str, max_bytes: int) -> bytes:
-    """The file's bytes, at most one more than `max_bytes`, so that an over-long one is seen to be.
-
-    Raises:
-        LocationRefused: there is no such file, or it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(max_bytes + 1)
-    except OSError as error:
-        raise LocationRefused(shown, f"cannot be read ({error.strerror or error})") from error
+def is_document_id(reference: str) -> bool:
+    """Whether a reference to a document means one that is stored."""
+    return reference.startswith(f"{DocumentId.prefix}_")
 
 
 async def _body(response: httpx.Response, location: str, max_bytes: int) -> bytes:
@@ -163,5 +140,5 @@ def _is_below(location: str, root: str) -> bool:
 
 
 def _file_name(location: str) -> str:
-    path = urlsplit(location).path if _URL.match(location) else location
+    path = urlsplit(location).path if is_url(location) else location
     return path.rstrip("/").rsplit("/", 1)[-1] or location

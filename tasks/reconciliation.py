@@ -25,7 +25,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
-from knowledge.domain import ExecutionStatus
+from knowledge.domain import ExecutionStatus, WorkflowExecutionState
 from knowledge.errors import InvalidId, KnowledgeError
 from knowledge.ids import FlowRunId, OrganizationId
 from resilience.board import EndpointState
@@ -36,10 +36,11 @@ from tables.oversight import ExecutionOverview, executions_of, unfinished_execut
 from tables.session import Database
 from tables.signals import Signals
 from tasks.deferral import LETTING_GO_SECONDS, is_set_aside, wake
+from tasks.events import announce_recorded_end
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
 from tasks.unattended import act_unattended, tend_suspended
 
-FLOW, DEPLOYMENT = "extraction", "default"
+FLOWS, DEPLOYMENT = ["extraction", "extraction-batch"], "default"
 _PAGE = 200
 _UNSETTLED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED]
 _CANCELLED = {StateType.CANCELLING, StateType.CANCELLED}
@@ -150,7 +151,7 @@ class Reconciler:
         return min((each for each in due if each > 0), default=None)
 
     async def _runs(self, executions: Iterable[ExecutionOverview]) -> dict[FlowRunId, FlowRun]:
-        """The runs of unfinished executions, and those of our deployment that Prefect does not call over."""
+        """The runs of unfinished executions, and those of our deployments that Prefect does not call over."""
         ids = [UUID(execution.flow_run_id) for execution in executions if execution.flow_run_id]
         found: list[FlowRun] = []
         for start in range(0, len(ids), _PAGE):
@@ -158,7 +159,7 @@ class Reconciler:
             found += await self._client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
         unsettled = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNSETTLED)))
         found += await self._client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)),
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[DEPLOYMENT])),
             flow_run_filter=unsettled,
             limit=_PAGE,
@@ -279,7 +280,8 @@ class Reconciler:
         if execution is None:
             execution = await asyncio.to_thread(self._open, run)
         if execution is not None:
-            await asyncio.to_thread(self._close, execution, status, reason)
+            ended = await asyncio.to_thread(self._close, execution, status, reason)
+            await asyncio.to_thread(announce_recorded_end, self._database, ended)
         await self._set_state(run, _final_state(status, reason))
 
     def _open(self, run: FlowRun) -> ExecutionOverview | None:
@@ -290,21 +292,24 @@ class Reconciler:
             return None
         run_id = FlowRunId(str(run.id))
         Ledger(self._database, organization_id).expect_execution(
-            run_id, document_name=str(run.parameters.get("document", "")), parameters=run.parameters
+            run_id, document_name=str(run.parameters.get("document") or run.name), parameters=run.parameters
         )
         found = executions_of(self._database, [run_id])
         return found[0] if found else None
 
-    def _close(self, execution: ExecutionOverview, status: ExecutionStatus, reason: str) -> None:
+    def _close(self, execution: ExecutionOverview, status: ExecutionStatus, reason: str) -> WorkflowExecutionState:
         ledger = Ledger(self._database, execution.organization_id)
         ledger.interrupt_running(execution.id)
         begun = execution.started_at or datetime.now(UTC)
         seconds = round((datetime.now(UTC) - begun).total_seconds(), 3)
-        ledger.close_execution(execution.id, status, reason, replace(ledger.statistics(execution.id), seconds=seconds))
+        spent = replace(ledger.statistics(execution.id), seconds=seconds)
+        return ledger.close_execution(execution.id, status, reason, spent)
 
     async def _report(self, run: FlowRun, execution: ExecutionOverview) -> None:
         ledger = Ledger(self._database, execution.organization_id)
         state = await asyncio.to_thread(ledger.load, execution.id)
+        # Its process may have died before it said so.
+        await asyncio.to_thread(announce_recorded_end, self._database, state)
         await self._set_state(run, _final_state(state.status, state.error))
 
     async def _set_state(self, run: FlowRun, state: State) -> None:
@@ -314,7 +319,7 @@ class Reconciler:
 def _final_state(status: ExecutionStatus, reason: str | None) -> State:
     match status:
         case ExecutionStatus.COMPLETED:
-            return Completed(message="The graph is published.")
+            return Completed(message="The work was done.")
         case ExecutionStatus.CANCELLED:
             return Cancelled(message=reason)
         case _:

@@ -66,6 +66,11 @@ class SignalWatcher:
         elif error is None:
             await self._decline_the_rest()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return not self._may_begin.is_set()
+
     async def may_begin(self) -> None:
         """Returns when nothing pauses the run."""
         await self._may_begin.wait()

@@ -6,11 +6,11 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import Column, Connection
 from sqlalchemy.types import TypeEngine
 
-from tables import endpoints, graph, links, search, tokens, workflow
+from tables import batch, endpoints, graph, links, search, tokens, workflow
 from tables.base import SCHEMA, InstallationTable, OrgTable, VectorType
 from tables.search import VECTOR_INDEX_PREFIX
 
-_MODELS = (graph, links, search, tokens, workflow, endpoints)
+_MODELS = (batch, graph, links, search, tokens, workflow, endpoints)
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:

@@ -8,13 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.database_urls import socket_urls
@@ -137,7 +140,8 @@ def _schedules(deployment: DeploymentResponse) -> list[tuple[str | None, object]
 
 async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Settings, client: PrefectClient) -> None:
     """prefect.yaml is the one source, whoever reads it."""
-    names = ("extraction/default", "answer/default", "indexing/default", "recovery/default")
+    flows = ("extraction", "extraction-batch", "answer", "indexing", "recovery", "inbox")
+    names = [f"{flow}/default" for flow in flows]
     before = [await client.read_deployment_by_name(name) for name in names]
     await asyncio.to_thread(_prefect, settings, "deploy", "--all")
     after = [await client.read_deployment_by_name(name) for name in names]
@@ -147,8 +151,9 @@ async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Set
         assert (theirs.pull_steps, theirs.path) == ([], None)
         assert str(_ROOT) not in theirs.model_dump_json()
         assert _schedules(theirs) == _schedules(ours)
-    # The stack has a part that does what this schedule is for.
-    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [], [], [False]]
+    # The stack has a part that does what the one schedule is for; the other is to be given a folder first.
+    assert [[each.active for each in deployment.schedules] for deployment in before] == [[]] * 4 + [[False]] * 2
+    assert [each.active for each in after[-1].schedules] == [False]
 
 
 async def test_provisioning_again_leaves_what_an_operator_changed(client: PrefectClient, settings: Settings) -> None:
@@ -170,6 +175,25 @@ async def test_provisioning_again_leaves_what_an_operator_changed(client: Prefec
         await provision(client, database_url=url, rule=rule)
         block = await client.read_block_document_by_name(DATABASE_BLOCK, "sqlalchemy-connector", include_secrets=True)
         assert block.data["connection_info"] == expected
+
+
+async def test_a_schedule_makes_runs_and_outlives_provisioning(client: PrefectClient, settings: Settings) -> None:
+    """An operator's schedule has parameters of its own, and works as long as it is wanted."""
+    deployment = await client.read_deployment_by_name("inbox/default")
+    parameters = {"folder": "in", "ontology": "o.ttl"}
+    daily = DeploymentScheduleCreate(
+        schedule=IntervalSchedule(interval=timedelta(days=1)), parameters=parameters, active=True, slug="daily"
+    )
+    await client.create_deployment_schedules(deployment.id, [daily])
+    await provision(client, database_url=_stack(settings).database_url, rule=DatabaseRule.EMBEDDED)
+    kept = (await client.read_deployment_by_name("inbox/default")).schedules
+    assert {each.slug: (each.active, each.parameters) for each in kept}["daily"] == (True, parameters)
+    of_inbox = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (runs := await client.read_flow_runs(deployment_filter=of_inbox)):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    assert runs[0].parameters == parameters
 
 
 def test_a_killed_worker_and_database_come_back(settings: Settings) -> None:

@@ -21,7 +21,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
 from deployments.signalling import Sent, send_signal
-from deployments.submission import DEPLOYMENT
 from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
@@ -31,6 +30,7 @@ from knowledge.signals import Signal, SignalName
 from tables.graph_store import latest_extractions
 from tables.ledger import Ledger
 from tables.signals import Signals
+from tasks.starting import DEPLOYMENT
 from tasks.unattended import tend_suspended
 from tests.running_stack import BIN, Ran, StackUnderTest
 from tests.sample import TEXT, knowing_model

@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, Boolean, Column, DateTime, Enum, Float, Integer, L
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from knowledge.batches import Batch, BatchDocument
 from knowledge.domain import (
     Document,
     Entity,
@@ -27,6 +28,7 @@ from knowledge.progress import ProgressEvent
 from knowledge.signals import Signal
 from tables.activities import ActivityRecord
 from tables.base import IdType, NameType, OrgTable, VectorType, table_of
+from tables.batch import WorkflowBatch, WorkflowBatchDocument
 from tables.documents import OntologySource
 from tables.graph import DocumentRow, EmbeddingRow, EntityRow, EvidenceRow, MentionRow, OntologyRow, RelationRow
 from tables.links import EntityLinkRow
@@ -53,6 +55,8 @@ AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (Signal, WorkflowSignal, set(), set()),
     (ProgressEvent, ProgressEventRow, {"id"}, set()),
     (EntityLink, EntityLinkRow, set(), set()),
+    (Batch, WorkflowBatch, set(), set()),
+    (BatchDocument, WorkflowBatchDocument, set(), set()),
 ]
 
 

@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from knowledge.batches import Listed
 from knowledge.domain import ActivityStatus, KnowledgeGraph, Stage
 from knowledge.ids import ActivityId, ExecutionId, FlowRunId, LinkId, OrganizationId, SignalId
 from knowledge.ontology import Ontology
 from knowledge.search.entries import segment_content
 from knowledge.search.indexing import Unindexed
+from tables import batch as batch_tables
 from tables import graph as graph_tables
 from tables import links as link_tables
 from tables import search as search_tables
@@ -19,6 +21,7 @@ from tables import tokens as token_tables
 from tables import workflow as workflow_tables
 from tables.activities import ActivityRecord
 from tables.base import OrgTable
+from tables.batches import BatchStore
 from tables.graph_store import publish
 from tables.ledger import Ledger
 from tables.links import link_entities
@@ -26,8 +29,9 @@ from tables.results import ResultStore
 from tables.row_security import APP_ROLE, unprotected_tables
 from tables.search_index import SearchIndexStore
 from tables.session import Database
+from tests.tables.test_batches import batch_of
 
-MODELS = (graph_tables, link_tables, search_tables, token_tables, workflow_tables)
+MODELS = (batch_tables, graph_tables, link_tables, search_tables, token_tables, workflow_tables)
 TABLES = sorted(OrgTable.metadata.tables)
 STRANGER = OrganizationId("stranger")
 REFUSED = "row-level security"
@@ -61,6 +65,9 @@ def rows(
             " SELECT organization_id, :id, min(id), max(id), 0.7, '{}', 'accepted' FROM knowledge.entity GROUP BY 1"
         )
         session.execute(statement, {"id": LinkId.derive(organization_id)})
+    batch = batch_of(organization_id)
+    BatchStore(database, organization_id).claim(batch, flow_run_id())
+    BatchStore(database, organization_id).register(batch.id, 1, [Listed("/a/x.txt", "x", "/o.ttl")])
     return organization_id
 
 

@@ -104,7 +104,7 @@ def test_every_option_is_part_of_the_extraction_or_left_out_on_purpose() -> None
     document, ontology = Document.of(ACME, "d", TEXT), sample_ontology()
 
     def extraction(**options: int) -> str:
-        return pipeline.extraction_id(document, ontology, ExtractionOptions.model_validate(options))
+        return pipeline.extraction_id(document.id, ontology, ExtractionOptions.model_validate(options))
 
     assert set(ExtractionOptions.model_fields) == {"chunk_characters", "lead_characters", "strict"}
     others = ({"chunk_characters": 500}, {"lead_characters": 0}, {"strict": True})
