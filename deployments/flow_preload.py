@@ -24,7 +24,12 @@ _LATE = (
     "prefect.utilities.visualization",
     "rich._emoji_codes",
 )
-_LATE_IN_SDK = ("openai.resources.chat.completions", "openai.resources.embeddings", "openai.lib._parsing._embeddings")
+_LATE_IN_SDK = (
+    "openai.resources.chat.chat",
+    "openai.resources.chat.completions",
+    "openai.resources.embeddings",
+    "openai.lib._parsing._embeddings",
+)
 _REMOTE_MODELS = ("knowledge.models.openai", "knowledge.models.chat_extraction", "knowledge.models.chat_answers")
 
 

@@ -20,8 +20,9 @@ from tasks.artifacts import RunArtifacts
 from tasks.markdown import escaped
 from tasks.story import Story, quieten_tasks
 
-# The bars are for people: at first each second, and in long runs every twentieth part of the time so far.
-_SHORTEST_PAUSE_SECONDS = 1.0
+# The bars are for people: at first every two seconds, and in long runs every twentieth part of the time so far. To
+# draw one costs the server more than a model call costs us.
+_SHORTEST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 10.0
 _PART_OF_TIME = 1 / 20
 _PATIENCE_SECONDS = 5.0

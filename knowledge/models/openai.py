@@ -23,7 +23,7 @@ from knowledge.models.journal import AnswerJournal
 from knowledge.models.journaling import JournalingTransport
 from knowledge.models.replies import ChatAnswer, read_chat_reply, read_embeddings_reply
 from knowledge.models.retry_after import retry_after_seconds
-from knowledge.models.wire import WireTransport
+from knowledge.models.wire import WireTransport, certificate_store
 from knowledge.ports import EmbeddedTexts
 from knowledge.settings import EndpointSettings
 
@@ -130,7 +130,7 @@ def _sdk_client(settings: EndpointSettings, journal: AnswerJournal | None) -> As
         api_key=key,
         max_retries=0,
         timeout=settings.timeout_seconds,
-        http_client=None if transport is None else openai.DefaultAsyncHttpxClient(transport=transport),
+        http_client=openai.DefaultAsyncHttpxClient(transport=transport, verify=certificate_store()),
     )
 
 

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, cast
 
 import httpcore2
@@ -41,11 +42,17 @@ def heard_by(listener: Listener) -> Generator[None]:
         _listener.reset(token)
 
 
+@cache
+def certificate_store() -> ssl.SSLContext:
+    """The certificates of the authorities that are trusted, read once: that takes longer than asking a model does."""
+    return httpx.create_ssl_context()
+
+
 class WireTransport(httpx.AsyncHTTPTransport):
     """httpx2's transport for HTTP/1.1, on connections that can be listened to. Proxies are not used."""
 
     def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None = None) -> None:
-        context = ssl_context or httpx.create_ssl_context()
+        context = ssl_context or certificate_store()
         super().__init__(verify=context, limits=limits)
         # httpx2 has no parameter for the backend of its pool.
         self._pool = httpcore2.AsyncConnectionPool(

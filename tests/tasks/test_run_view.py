@@ -155,7 +155,7 @@ async def test_what_has_not_changed_is_not_written_again_and_long_runs_are_drawn
         shown.view.observe(ExtractionProgress(Stage.MENTIONS, 1, 9))
         for _ in range(3):
             await shown.pauses.let_pass(60)
-        assert shown.pauses.asked == [1.0, 3.0, 6.0, 9.0]
+        assert shown.pauses.asked == [2.0, 3.0, 6.0, 9.0]
         await shown.pauses.let_pass(3600)
         assert shown.pauses.asked[-1] == 10.0
     assert [name for name, _ in shown.wall.written].count("progress-mentions") == 1
