@@ -32,6 +32,8 @@ from tasks.results import RESULTS_BLOCK, ResultStorage
 
 EMBEDDING_SLOTS = 5
 DATABASE_BLOCK = "knowledge-database"
+# `knowledge up` has a part of its own for what these schedules would start.
+_SCHEDULED_BY_THE_STACK = ("flows.recovery.recovery",)
 
 
 class _Model(BaseModel):
@@ -170,7 +172,7 @@ async def register_deployment(
 ) -> None:
     """The deployment as `prefect deploy` would register it; an existing one is brought up to date.
 
-    Schedules are switched off, because the stack has a part for what they start, and an operator's are left alone.
+    The schedule of what the stack has a part for is switched off, and an operator's are left alone.
     """
     flow = load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
     is_new = bool(entry.schedules) and await _is_missing(client, f"{flow.name}/{entry.name}")
@@ -184,7 +186,7 @@ async def register_deployment(
         job_variables=entry.work_pool.job_variables,
         parameters=entry.parameters,
         description=entry.description or flow.description,
-        schedules=[_switched_off(schedule) for schedule in entry.schedules] if is_new else None,
+        schedules=[_first_schedule(entry, each) for each in entry.schedules] if is_new else None,
         tags=list(entry.tags),
         concurrency_limit=limit.limit if limit else None,
         concurrency_options=_options(limit) if limit else None,
@@ -202,9 +204,10 @@ async def _is_missing(client: PrefectClient, deployment: str) -> bool:
     return False
 
 
-def _switched_off(entry: ScheduleEntry) -> DeploymentScheduleCreate:
-    interval = IntervalSchedule(interval=timedelta(seconds=entry.interval))
-    return DeploymentScheduleCreate(schedule=interval, slug=entry.slug, active=False)
+def _first_schedule(entry: DeploymentEntry, schedule: ScheduleEntry) -> DeploymentScheduleCreate:
+    interval = IntervalSchedule(interval=timedelta(seconds=schedule.interval))
+    active = entry.entrypoint not in _SCHEDULED_BY_THE_STACK
+    return DeploymentScheduleCreate(schedule=interval, slug=schedule.slug, active=active)
 
 
 def _options(limit: ConcurrencyLimitEntry) -> ConcurrencyOptions:
