@@ -95,12 +95,17 @@ class Eraser:
                     await asyncio.to_thread(
                         self._signals.send, each.id, SignalName.CANCEL, {"reason": _REASON}, "erasure"
                     )
-            if each.flow_run_id is None:
-                await asyncio.to_thread(self._signals.cancel, each.id, _REASON)
-            elif self._client is not None and not await asyncio.to_thread(
-                held_fences, self._database, [each.flow_run_id]
-            ):
-                await act_unattended(self._client, self._signals, each.id, each.flow_run_id)
+            if not await self._has_process(each.flow_run_id):
+                await self._end(each)
+
+    async def _has_process(self, flow_run_id: FlowRunId | None) -> bool:
+        return flow_run_id is not None and bool(await asyncio.to_thread(held_fences, self._database, [flow_run_id]))
+
+    async def _end(self, execution: ExecutionOverview) -> None:
+        if self._client is not None and execution.flow_run_id is not None:
+            await act_unattended(self._client, self._signals, execution.id, execution.flow_run_id)
+        else:
+            await asyncio.to_thread(self._signals.cancel, execution.id, _REASON)
 
     async def _cancel_runs(self, runs: Sequence[FlowRun], told: set[str]) -> None:
         for run in runs:

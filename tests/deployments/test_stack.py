@@ -137,7 +137,7 @@ def _schedules(deployment: DeploymentResponse) -> list[tuple[str | None, object]
 
 async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Settings, client: PrefectClient) -> None:
     """prefect.yaml is the one source, whoever reads it."""
-    names = ("extraction/default", "answer/default", "indexing/default", "recovery/default")
+    names = ("extraction/default", "answer/default", "indexing/default", "recovery/default", "retention/default")
     before = [await client.read_deployment_by_name(name) for name in names]
     await asyncio.to_thread(_prefect, settings, "deploy", "--all")
     after = [await client.read_deployment_by_name(name) for name in names]
@@ -147,8 +147,8 @@ async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Set
         assert (theirs.pull_steps, theirs.path) == ([], None)
         assert str(_ROOT) not in theirs.model_dump_json()
         assert _schedules(theirs) == _schedules(ours)
-    # The stack has a part that does what this schedule is for.
-    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [], [], [False]]
+    # The stack has a part that does what recovery's schedule is for.
+    assert [[each.active for each in deployment.schedules] for deployment in before] == [[], [], [], [False], [True]]
 
 
 async def test_provisioning_again_leaves_what_an_operator_changed(client: PrefectClient, settings: Settings) -> None:
