@@ -14,7 +14,8 @@ from knowledge.errors import ConfigurationError, ErasureRefused
 from knowledge.ids import FlowRunId, OrganizationId
 from knowledge.settings import Settings
 from tables.organization_rows import count_rows
-from tables.session import Database
+from tables.schema import upgrade
+from tables.session import Database, create_database
 from tasks.keepsakes import Keepsakes
 from tests.organizations import execution, fill_organization
 
@@ -89,9 +90,12 @@ def test_erasing_takes_rows_and_files_and_must_be_confirmed(
 
 
 def test_pruning_by_hand_follows_the_settings(
-    database: Database, organization_id: OrganizationId, home: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, organization_id: OrganizationId, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First as a dry run, then in earnest, each saying what it did for whom."""
+    upgrade(empty_database_url)
+    monkeypatch.setenv("KNOWLEDGE_DATABASE_URL", empty_database_url)
+    database = create_database(empty_database_url)
     for _ in range(3):
         execution(database, organization_id)
     assert organization_id not in json.loads(command("prune", "--dry-run", "--json"))["organizations"]
@@ -101,3 +105,4 @@ def test_pruning_by_hand_follows_the_settings(
         assert json.loads(command("prune", *arguments, "--json"))["organizations"][organization_id]["executions"] == 1
     assert "0 gone" in command("prune")
     assert count_rows(database, organization_id)["workflow_execution"] == 2
+    database.close()
