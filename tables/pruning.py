@@ -4,6 +4,7 @@ Everything is done in small transactions that each leave the tables whole, so it
 and done by two at once. Rows that somebody else has locked are left for the next time.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from knowledge.domain import ExecutionStatus
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
 from knowledge.retention import Fate, FinishedExecution, RetentionPolicy, Uses
 from tables.base import SCHEMA
-from tables.catalogue import Catalogue, read_catalogue
+from tables.catalogue import Catalogue, Reference, read_catalogue
 from tables.fence import held_fences
 from tables.graph_store import latest_extractions
 from tables.session import Database
@@ -50,8 +51,14 @@ _REMOVE_ANSWERS = text(f"""
     DELETE FROM {SCHEMA}.stage_result
     WHERE organization_id = :organization_id AND id = ANY(:ids) AND updated_at < :before
 """)
-# What belongs to an execution whose row stays: decisions stay with it, and the attempts that name an answer.
-_STAYING_DETAILS = {"workflow_signal": "true", "workflow_activity": "cache_key IS NOT NULL"}
+# What belongs to an execution whose row stays: decisions, the attempts that name an answer, and how it ended, which
+# whoever follows it waits to be told.
+_STAYING_DETAILS = {
+    "workflow_signal": "true",
+    "workflow_activity": "d.cache_key IS NOT NULL",
+    "progress_event": f"NOT EXISTS (SELECT FROM {SCHEMA}.progress_event later WHERE later.organization_id = "
+    "d.organization_id AND later.execution_id = d.execution_id AND later.number > d.number)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +109,14 @@ class Pruner:
     def prune_executions(self, now: datetime) -> Pruned:
         """Removes finished executions that have had their time; those that a graph rests on lose their details only."""
         expired = iter(self._expired(now))
+        with self._transaction() as session:
+            catalogue = read_catalogue(session)
         latest = latest_extractions(self._database, self._organization_id)
         giving = {each.execution_id for each in latest}
         living = sorted({str(each.extraction_id) for each in latest})
         done = Pruned()
         while some := list(islice(expired, _EXECUTIONS_AT_ONCE)):
-            done += self._prune_some(some, giving, living, now)
+            done += self._prune_some(some, catalogue, giving, living, now)
         return done
 
     def _expired(self, now: datetime) -> list[_Candidate]:
@@ -117,13 +126,17 @@ class Pruner:
         return [each for each in found if self._policy.has_expired(each.finished, now)]
 
     def _prune_some(
-        self, some: Sequence[_Candidate], giving: set[ExecutionId], living: Sequence[str], now: datetime
+        self,
+        some: Sequence[_Candidate],
+        catalogue: Catalogue,
+        giving: set[ExecutionId],
+        living: Sequence[str],
+        now: datetime,
     ) -> Pruned:
         held = held_fences(self._database, [each.flow_run_id for each in some if each.flow_run_id])
         ids = [each.id for each in some if each.flow_run_id not in held]
         with self._transaction() as session:
             locked = set(session.scalars(_LOCK, self._named(ids=ids, final=_FINAL)))
-            catalogue = read_catalogue(session)
             named = set(session.scalars(_naming(catalogue), self._named(ids=sorted(locked), living=living)))
             fates = {
                 each.id: self._policy.fate(each.finished, Uses(each.id in giving, each.id in named), now)
@@ -133,18 +146,14 @@ class Pruner:
             return self._carry_out(session, catalogue, fates)
 
     def _carry_out(self, session: Session, catalogue: Catalogue, fates: dict[ExecutionId, Fate]) -> Pruned:
-        removed, shortened = (
-            [id_ for id_, fate in fates.items() if fate is kind] for kind in (Fate.REMOVE, Fate.SHORTEN)
-        )
-        details = 0
+        removed = [id_ for id_, fate in fates.items() if fate is Fate.REMOVE]
+        shortened = [id_ for id_, fate in fates.items() if fate is Fate.SHORTEN]
+        lost: Counter[str] = Counter()
         for each in catalogue.details_of("workflow_execution"):
-            staying = _STAYING_DETAILS.get(each.table, "false")
-            statement = text(
-                f"DELETE FROM {SCHEMA}.{each.table} WHERE organization_id = :organization_id AND "
-                f"({each.column} = ANY(:removed) OR ({each.column} = ANY(:shortened) AND NOT ({staying})))"
-            )
-            details += _rows(session, statement, self._named(removed=removed, shortened=shortened))
-        return Pruned(_rows(session, _REMOVE, self._named(ids=removed)), len(shortened), details)
+            rows = session.execute(_taking_details(each), self._named(removed=removed, shortened=shortened))
+            lost.update(dict(rows.tuples().all()))
+        executions = _rows(session, _REMOVE, self._named(ids=removed))
+        return Pruned(executions, len(lost.keys() & set(shortened)), lost.total())
 
     def prune_answers(self, now: datetime) -> Pruned:
         """Removes answers that are old enough and that no attempt on record names, an unfinished execution's least."""
@@ -219,6 +228,16 @@ def _naming(catalogue: Catalogue) -> TextClause:
     return text(
         f"SELECT e.id FROM {SCHEMA}.workflow_execution e "
         f"WHERE e.organization_id = :organization_id AND e.id = ANY(:ids) AND ({conditions})"
+    )
+
+
+def _taking_details(each: Reference) -> TextClause:
+    """Takes the details of executions; how many of each execution."""
+    staying = _STAYING_DETAILS.get(each.table, "false")
+    return text(
+        f"WITH gone AS (DELETE FROM {SCHEMA}.{each.table} d WHERE d.organization_id = :organization_id AND "
+        f"(d.{each.column} = ANY(:removed) OR (d.{each.column} = ANY(:shortened) AND NOT ({staying}))) "
+        f"RETURNING d.{each.column}) SELECT {each.column}, count(*) FROM gone GROUP BY 1"
     )
 
 

@@ -71,6 +71,7 @@ def test_a_graph_keeps_its_execution_and_the_answers_it_was_made_from(
     assert load_graph(database, organization_id, published.graph.extraction_id) == published.graph
     assert ResultStore(database).read(organization_id, "answer-1") is not None
     assert ResultStore(database).read(organization_id, "of nobody") is None
+    assert prune(database, organization_id) == Pruned()
 
 
 def test_the_execution_that_first_published_a_graph_stays_beside_the_latest(

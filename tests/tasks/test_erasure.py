@@ -40,8 +40,11 @@ class Server:
 
     async def read_deployments(self, **_: object) -> list[Any]:
         """One whose flow has organisations, and one whose flow has not."""
-        schemas = {DEPLOYMENT: {"properties": {"organization": {}}}, OTHER_DEPLOYMENT: {"properties": {}}}
-        return [SimpleNamespace(id=id_, parameter_openapi_schema=schema) for id_, schema in schemas.items()]
+        names = {DEPLOYMENT: ("organization", "document"), OTHER_DEPLOYMENT: ("dry_run",)}
+        return [
+            SimpleNamespace(id=id_, parameter_openapi_schema={"properties": dict.fromkeys(parameters)})
+            for id_, parameters in names.items()
+        ]
 
     async def read_flow_runs(self, *, limit: int, offset: int, **_: object) -> list[Any]:
         """A page of them."""
