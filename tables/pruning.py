@@ -151,7 +151,7 @@ class Pruner:
         lost: Counter[str] = Counter()
         for each in catalogue.details_of("workflow_execution"):
             rows = session.execute(_taking_details(each), self._named(removed=removed, shortened=shortened))
-            lost.update(dict(rows.tuples().all()))
+            lost.update({row[0]: row[1] for row in rows})
         executions = _rows(session, _REMOVE, self._named(ids=removed))
         return Pruned(executions, len(lost.keys() & set(shortened)), lost.total())
 

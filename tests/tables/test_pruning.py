@@ -1,5 +1,6 @@
 """What goes of an organisation's past, and what stays, on a real database."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from tables.fence import Fence
 from tables.graph_store import latest_extractions, load_graph
 from tables.ledger import Ledger
 from tables.organization_rows import count_rows, organizations
+from tables.progress_stream import ProgressListener
 from tables.pruning import Pruned, Pruner
 from tables.results import ResultStore
 from tables.session import Database
@@ -49,7 +51,9 @@ def test_old_executions_go_with_their_details_and_the_newest_stays(
     old, _ = execution(database, organization_id)
     attempt(database, organization_id, old)
     newest, _ = execution(database, organization_id)
-    assert prune(database, organization_id) == Pruned(executions=1, details=1, answers=1)
+    pruned = prune(database, organization_id)
+    assert (pruned.executions, pruned.shortened, pruned.answers) == (1, 0, 1)
+    assert pruned.details >= 1
     assert executions(database, organization_id) == {newest}
     assert count_rows(database, organization_id)["workflow_activity"] == 0
     assert organization_id in organizations(database)
@@ -66,12 +70,26 @@ def test_a_graph_keeps_its_execution_and_the_answers_it_was_made_from(
     ResultStore(database).write(organization_id, "of nobody", b"{}")
     execution(database, organization_id)
     latest = latest_extractions(database, organization_id)
-    assert prune(database, organization_id) == Pruned(shortened=1, details=1, answers=1)
+    pruned = prune(database, organization_id)
+    assert (pruned.executions, pruned.shortened, pruned.answers) == (0, 1, 1)
+    assert count_rows(database, organization_id)["workflow_activity"] == 1
     assert latest_extractions(database, organization_id) == latest
     assert load_graph(database, organization_id, published.graph.extraction_id) == published.graph
     assert ResultStore(database).read(organization_id, "answer-1") is not None
     assert ResultStore(database).read(organization_id, "of nobody") is None
     assert prune(database, organization_id) == Pruned()
+
+
+async def test_who_follows_a_shortened_execution_is_told_how_it_ended(
+    database: Database, organization_id: OrganizationId
+) -> None:
+    """Its events are gone but for the last, and nobody waits for the others."""
+    published = publish_facts(database, organization_id)
+    execution(database, organization_id)
+    assert prune(database, organization_id).shortened == 1
+    async with ProgressListener(database) as listener, asyncio.timeout(10):
+        events = [event async for event in listener.stream(organization_id).subscribe(published.execution_id)]
+    assert [event.status for event in events] == [ExecutionStatus.COMPLETED]
 
 
 def test_the_execution_that_first_published_a_graph_stays_beside_the_latest(
@@ -133,7 +151,7 @@ def test_deleted_rows_go_after_their_grace_with_what_belongs_to_them(
     assert early == Pruned()
     assert prune(database, organization_id, policy).deleted > 10
     left = {table for table, count in count_rows(database, organization_id).items() if count}
-    assert left == {"ontology", "workflow_execution"}
+    assert left == {"ontology", "workflow_execution", "progress_event"}
     state = Ledger(database, organization_id).load(published.execution_id)
     assert (state.document_id, state.extraction_id) == (None, None)
 

@@ -1,14 +1,11 @@
 """Erasing an organisation, with Prefect's API played by a few lines."""
 
 import uuid
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from prefect.client.orchestration import PrefectClient
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed, Running
+from prefect.states import Running
 
 from knowledge.domain import ExecutionStatus
 from knowledge.errors import ErasureRefused
@@ -18,56 +15,7 @@ from tables.organization_rows import count_rows
 from tables.session import Database
 from tasks.erasure import Eraser
 from tests.organizations import execution, fill_organization
-
-DEPLOYMENT, OTHER_DEPLOYMENT = uuid.uuid4(), uuid.uuid4()
-
-
-@dataclass
-class Server:
-    """What Prefect has: flow runs, and artifacts by the flow run that they belong to."""
-
-    runs: dict[uuid.UUID, Any] = field(default_factory=dict[uuid.UUID, Any])
-    artifacts: dict[uuid.UUID, Any] = field(default_factory=dict[uuid.UUID, Any])
-
-    def add(self, state: Any = None, deployment: uuid.UUID = DEPLOYMENT, **parameters: str) -> uuid.UUID:
-        """A flow run, completed unless said otherwise, with an artifact."""
-        run = SimpleNamespace(
-            id=uuid.uuid4(), deployment_id=deployment, parameters=parameters, state=state or Completed()
-        )
-        artifact = SimpleNamespace(id=uuid.uuid4(), flow_run_id=run.id)
-        self.runs[run.id], self.artifacts[artifact.id] = run, artifact
-        return run.id
-
-    async def read_deployments(self, **_: object) -> list[Any]:
-        """One whose flow has organisations, and one whose flow has not."""
-        names = {DEPLOYMENT: ("organization", "document"), OTHER_DEPLOYMENT: ("dry_run",)}
-        return [
-            SimpleNamespace(id=id_, parameter_openapi_schema={"properties": dict.fromkeys(parameters)})
-            for id_, parameters in names.items()
-        ]
-
-    async def read_flow_runs(self, *, limit: int, offset: int, **_: object) -> list[Any]:
-        """A page of them."""
-        return list(self.runs.values())[offset : offset + limit]
-
-    async def read_artifacts(self, *, artifact_filter: Any, **_: object) -> list[Any]:
-        """Those of the flow runs asked for."""
-        return [each for each in self.artifacts.values() if each.flow_run_id in artifact_filter.flow_run_id.any_]
-
-    async def delete_artifact(self, artifact_id: uuid.UUID) -> None:
-        """Removes one."""
-        del self.artifacts[artifact_id]
-
-    async def delete_flow_run(self, flow_run_id: uuid.UUID) -> None:
-        """Removes one, or says that it has none."""
-        if self.runs.pop(flow_run_id, None) is None:
-            raise ObjectNotFound(Exception("404"))
-
-    async def set_flow_run_state(self, flow_run_id: uuid.UUID, state: Any, **_: object) -> None:
-        """Cancelled at once: nobody works on it. Runs whose execution is all there is are unknown here."""
-        if flow_run_id not in self.runs:
-            raise ObjectNotFound(Exception("404"))
-        self.runs[flow_run_id].state = SimpleNamespace(is_final=lambda: True)
+from tests.played_prefect import OTHER_DEPLOYMENT, Server
 
 
 def eraser(server: Server, database: Database, organization_id: OrganizationId) -> Eraser:
