@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +119,18 @@ async def test_what_is_under_way_is_left_alone(
     finally:
         await fence.release()
     assert found in executions(database, organization_id)
+
+
+def test_two_that_prune_at_once_are_harmless(database: Database, organization_id: OrganizationId) -> None:
+    """A schedule and an operator, say: each row goes once, and neither fails."""
+    for _ in range(120):
+        execution(database, organization_id)
+    publish_facts(database, organization_id)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: prune(database, organization_id), range(3)))
+    rest = prune(database, organization_id).executions
+    assert sum(each.executions for each in found) + rest == 120
+    assert len(executions(database, organization_id)) == 1
 
 
 def test_a_dry_run_counts_and_changes_nothing(database: Database, organization_id: OrganizationId) -> None:
