@@ -1,5 +1,6 @@
 """Retention and erasure on a real stack: what Prefect has of an organisation goes with its rows."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -48,7 +49,9 @@ def _extract(stack: StackUnderTest, organization: str) -> UUID:
 async def test_prefects_history_goes_by_age_and_with_its_organisation(stack: StackUnderTest) -> None:
     """Nothing young goes; of an erased organisation neither has anything left, and others lose nothing."""
     leaving, staying = OrganizationId("leaving"), OrganizationId("staying")
-    erased_run, kept_run = _extract(stack, leaving), _extract(stack, staying)
+    erased_run, kept_run = await asyncio.gather(
+        *(asyncio.to_thread(_extract, stack, organization) for organization in (leaving, staying))
+    )
     before = count_rows(stack.database, staying)
     api = {"PREFECT_API_URL": stack.running.api_url}
     ran = stack.command("prefect", "deployment", "run", "retention/default", "--watch", **api)
