@@ -127,7 +127,7 @@ def test_two_that_prune_at_once_are_harmless(database: Database, organization_id
         execution(database, organization_id)
     publish_facts(database, organization_id)
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: prune(database, organization_id), range(3)))
+        found = list(pool.map(prune, [database] * 3, [organization_id] * 3))
     rest = prune(database, organization_id).executions
     assert sum(each.executions for each in found) + rest == 120
     assert len(executions(database, organization_id)) == 1
