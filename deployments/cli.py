@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from deployments.organization_commands import commands as organization_commands
 from knowledge.errors import ConfigurationError, KnowledgeError
 from knowledge.settings import Settings
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(organization_commands, name="organization")
 _error_console = Console(stderr=True)
 
 
@@ -566,6 +568,21 @@ def query(
     limits = QueryLimits(seconds=seconds, rows=rows)
     result = run(load_settings(), OrganizationId(organization), query_text(text), inference=inference, limits=limits)
     print(json.dumps(result.as_json(), ensure_ascii=False) if as_json else "\n".join(result.lines()))
+
+
+@app.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a list.")] = False,
+) -> None:
+    """Remove what is over and old, of all organisations and in Prefect (KNOWLEDGE_RETENTION__…). Graphs stay."""
+    from deployments.retention import prune_now
+
+    found = prune_now(load_settings(), dry_run=dry_run)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        print("\n".join(found.lines()))
 
 
 if __name__ == "__main__":

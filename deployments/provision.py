@@ -33,6 +33,8 @@ from tasks.results import RESULTS_BLOCK, ResultStorage
 
 EMBEDDING_SLOTS = 5
 DATABASE_BLOCK = "knowledge-database"
+# `knowledge up` has a part of its own for what these schedules would start.
+_SCHEDULED_BY_THE_STACK = ("flows.recovery.recovery",)
 
 
 class _Model(BaseModel):
@@ -172,7 +174,7 @@ async def register_deployment(
 ) -> None:
     """The deployment as `prefect deploy` would register it; an existing one is brought up to date.
 
-    Schedules are switched off: what they start needs parameters first, or the stack has a part for it. An operator's
+    Schedules of what needs parameters first, and of what the stack has a part for, are switched off. An operator's
     schedules and parameters are written back, because the server forgets those that it is not told again.
     """
     flow = load_flow_from_entrypoint(entry.entrypoint, use_placeholder_flow=False)
@@ -187,7 +189,9 @@ async def register_deployment(
         job_variables=entry.work_pool.job_variables,
         parameters={**entry.parameters, **(present.parameters if present else {})},
         description=entry.description or flow.description,
-        schedules=[_kept(each) for each in present.schedules] if present else list(map(_switched_off, entry.schedules)),
+        schedules=[_kept(each) for each in present.schedules]
+        if present
+        else [_first_schedule(entry, each) for each in entry.schedules],
         tags=list(entry.tags),
         concurrency_limit=limit.limit if limit else None,
         concurrency_options=_options(limit) if limit else None,
@@ -210,9 +214,10 @@ def _kept(present: DeploymentSchedule) -> DeploymentScheduleCreate:
     )
 
 
-def _switched_off(entry: ScheduleEntry) -> DeploymentScheduleCreate:
-    interval = IntervalSchedule(interval=timedelta(seconds=entry.interval))
-    return DeploymentScheduleCreate(schedule=interval, slug=entry.slug, active=False)
+def _first_schedule(entry: DeploymentEntry, schedule: ScheduleEntry) -> DeploymentScheduleCreate:
+    interval = IntervalSchedule(interval=timedelta(seconds=schedule.interval))
+    active = schedule.active and entry.entrypoint not in _SCHEDULED_BY_THE_STACK
+    return DeploymentScheduleCreate(schedule=interval, slug=schedule.slug, active=active)
 
 
 def _options(limit: ConcurrencyLimitEntry) -> ConcurrencyOptions:

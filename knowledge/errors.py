@@ -77,6 +77,10 @@ class SignalRefused(InputRefused):
     """A signal that does not exist, or that can change nothing about its execution."""
 
 
+class ErasureRefused(KnowledgeError):
+    """An organisation that cannot be erased now, because something of it is under way."""
+
+
 class NotFound(KnowledgeError):
     """Something asked for by id that this organisation does not have."""
 

@@ -108,6 +108,37 @@ class AnswerSettings(BaseModel):
     )
 
 
+class RetentionSettings(BaseModel):
+    """How long what is over is kept. Graphs, documents and ontologies stay; 0 or `none` keeps for good."""
+
+    model_config = ConfigDict(frozen=True)
+
+    executions_days: float | None = Field(
+        default=90.0, ge=0, description="finished executions, their attempts and signals; what a graph rests on stays"
+    )
+    least_executions: int = Field(
+        default=100, ge=1, description="so many of an organisation's newest finished executions stay, however old"
+    )
+    most_executions: int | None = Field(
+        default=None, ge=1, description="older finished executions than so many newest go, however young"
+    )
+    answers_days: float | None = Field(
+        default=365.0,
+        ge=0,
+        description="answers of models, from when they were stored; those that attempts on record name stay",
+    )
+    history_days: float | None = Field(default=90.0, ge=0, description="flow runs in Prefect, from their end")
+    deleted_days: float | None = Field(default=30.0, ge=0, description="rows marked as deleted")
+
+    @field_validator(
+        "executions_days", "most_executions", "answers_days", "history_days", "deleted_days", mode="before"
+    )
+    @classmethod
+    def _may_be_none(cls, value: object) -> object:
+        # An empty variable counts as not set, so none must be said.
+        return None if isinstance(value, str) and value.strip().lower() in {"none", "0"} else value
+
+
 class Settings(BaseSettings):
     """All settings of the system. `__` stands between levels: `KNOWLEDGE_CHAT__BASE_URL`."""
 
@@ -129,6 +160,7 @@ class Settings(BaseSettings):
     spend: SpendSettings = SpendSettings()
     recovery: RecoverySettings = RecoverySettings()
     answers: AnswerSettings = AnswerSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @field_validator("database_url")
     @classmethod

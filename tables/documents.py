@@ -1,5 +1,6 @@
 """Documents and ontologies of an organisation, each text stored once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,8 @@ from knowledge.ids import DocumentId, OntologyId, OrganizationId
 from tables.graph import DocumentRow, OntologyRow
 from tables.session import Database
 from tables.storable import storable_text
+
+_READ_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,34 @@ def load_ontology_source(
         if row is None:
             raise NotFound("ontology", ontology_id)
         return OntologySource(row.id, row.organization_id, row.name, row.suffix, row.content, row.digest)
+
+
+def document_texts(database: Database, organization_id: OrganizationId) -> Iterator[tuple[DocumentId, str]]:
+    """All of the organisation's documents, by id.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    row = DocumentRow
+    query = select(row.id, row.text).where(row.organization_id == organization_id, row.deleted_at.is_(None))
+    with database.org_session(organization_id) as session:
+        for found in session.execute(query.order_by(row.id).execution_options(yield_per=_READ_AT_ONCE)):
+            yield found.id, found.text
+
+
+def ontology_sources(database: Database, organization_id: OrganizationId) -> tuple[OntologySource, ...]:
+    """All of the organisation's ontologies, by id.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    row = OntologyRow
+    query = select(row).where(row.organization_id == organization_id, row.deleted_at.is_(None)).order_by(row.id)
+    with database.org_session(organization_id) as session:
+        return tuple(
+            OntologySource(each.id, each.organization_id, each.name, each.suffix, each.content, each.digest)
+            for each in session.scalars(query)
+        )
 
 
 def _insert_or_revive(

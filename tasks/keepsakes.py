@@ -20,8 +20,13 @@ class Keepsakes:
     @classmethod
     def of(cls, settings: Settings, organization_id: OrganizationId, flow_run_id: FlowRunId) -> "Keepsakes":
         """The run's files, whether they exist or not."""
-        directory = settings.home.expanduser().absolute() / "runs" / organization_id
+        directory = cls.directory(settings, organization_id)
         return cls(directory / f"{flow_run_id}.answers", directory / f"{flow_run_id}.leases.json")
+
+    @staticmethod
+    def directory(settings: Settings, organization_id: OrganizationId) -> Path:
+        """Where all of an organisation's are, whether it exists or not."""
+        return settings.home.expanduser().absolute() / "runs" / organization_id
 
     def remove(self) -> None:
         """Removes what there is."""

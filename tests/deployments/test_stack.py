@@ -140,7 +140,7 @@ def _schedules(deployment: DeploymentResponse) -> list[tuple[str | None, object]
 
 async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Settings, client: PrefectClient) -> None:
     """prefect.yaml is the one source, whoever reads it."""
-    flows = ("extraction", "extraction-batch", "answer", "indexing", "recovery", "inbox")
+    flows = ("extraction", "extraction-batch", "answer", "indexing", "recovery", "inbox", "retention")
     names = [f"{flow}/default" for flow in flows]
     before = [await client.read_deployment_by_name(name) for name in names]
     await asyncio.to_thread(_prefect, settings, "deploy", "--all")
@@ -151,9 +151,10 @@ async def test_prefect_deploy_registers_exactly_what_the_stack_did(settings: Set
         assert (theirs.pull_steps, theirs.path) == ([], None)
         assert str(_ROOT) not in theirs.model_dump_json()
         assert _schedules(theirs) == _schedules(ours)
-    # The stack has a part that does what the one schedule is for; the other is to be given a folder first.
-    assert [[each.active for each in deployment.schedules] for deployment in before] == [[]] * 4 + [[False]] * 2
-    assert [each.active for each in after[-1].schedules] == [False]
+    # The stack has a part that does what recovery's schedule is for; an inbox is to be given a folder first.
+    switched: list[list[bool]] = [[], [], [], [], [False], [False], [True]]
+    assert [[each.active for each in deployment.schedules] for deployment in before] == switched
+    assert [[each.active for each in deployment.schedules] for deployment in after[-2:]] == switched[-2:]
 
 
 async def test_provisioning_again_leaves_what_an_operator_changed(client: PrefectClient, settings: Settings) -> None:
