@@ -37,6 +37,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.drills.disturbed_fleet import DisturbedFleetPlan, run_disturbed_fleet
 from tests.drills.faults import ENDPOINTS, FaultKind
 from tests.drills.fleet import Fleet, FleetPlan, Tell
 from tests.drills.kill import KillPlan, Victim, run_kills
@@ -46,6 +47,8 @@ from tests.drills.outage import HANG_VARIABLES, OPEN_SECONDS_VARIABLE, OutagePla
 from tests.drills.replay import GOAL_SECONDS, measure_replay
 from tests.drills.report import FleetReport, summary_of
 from tests.drills.throttle import ThrottlePlan, run_throttle
+
+_RUNS_EACH = 4
 
 
 def main() -> int:
@@ -99,7 +102,20 @@ def _parser() -> argparse.ArgumentParser:
         )
         disturbed.add_argument("--seed", type=int, default=1)
         disturbed.add_argument("--json", action="store_true", help="end with one JSON object")
+    fleets = drills.add_parser("fleet", help="kill a worker, fail, and kill the server, while many documents are read")
+    fleets.set_defaults(drill=_fleet)
+    fleets.add_argument("--workers", type=int, default=3)
+    fleets.add_argument("--documents", type=int, default=200)
+    fleets.add_argument("--chunks", type=int, default=4, help="of each document, two model calls each")
+    fleets.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
+    fleets.add_argument("--seconds", type=float, default=20.0, help="how long the endpoints fail")
+    fleets.add_argument("--json", action="store_true", help="end with one JSON object")
     return parser
+
+
+def _fleet(arguments: argparse.Namespace) -> int:
+    plan = DisturbedFleetPlan(outage_seconds=arguments.seconds)
+    return _with_fleet(arguments, lambda fleet, tell: run_disturbed_fleet(plan, fleet, tell), runs_each=_RUNS_EACH)
 
 
 def _outage(arguments: argparse.Namespace) -> int:
@@ -131,6 +147,7 @@ def _with_fleet(
     arguments: argparse.Namespace,
     drill: Callable[[Fleet, Tell], FleetReport],
     variables: Mapping[str, str] | None = None,
+    runs_each: int | None = None,
 ) -> int:
     plan = FleetPlan(
         arguments.workers,
@@ -138,6 +155,7 @@ def _with_fleet(
         arguments.chunks,
         arguments.latency,
         variables=variables or {},
+        runs_each=runs_each,
         watches_connections=arguments.drill is _outage and arguments.kind is FaultKind.REFUSED,
     )
     tell = _teller()

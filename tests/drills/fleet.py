@@ -33,7 +33,8 @@ _FAILED_ATTEMPTS = "SELECT count(*) FROM knowledge.workflow_activity WHERE organ
 class FleetPlan:
     """So many workers and documents of so many chunks.
 
-    `variables` are set for all workers alike; with `watches_connections` attempts to connect are in the log, too.
+    `runs_each` is what a further worker does at once, if not all of its share. `variables` are set for all workers
+    alike; with `watches_connections` attempts to connect are in the log, too.
     """
 
     workers: int = 1
@@ -41,6 +42,7 @@ class FleetPlan:
     chunks: int = 32
     latency_seconds: float = 1.0
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    runs_each: int | None = None
     watches_connections: bool = False
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class Fleet:
             watch = connection_watch(endpoint, log_file) if plan.watches_connections else {}
             with (
                 DrillStack.started(endpoint, {**plan.variables, **watch}) as stack,
-                further_workers(stack, plan.worker_names[1:], plan.documents_each),
+                further_workers(stack, plan.worker_names[1:], plan.runs_each or plan.documents_each),
             ):
                 tell(f"its home is {stack.home}")
                 yield cls(plan, stack, endpoint, CallLog(log_file))

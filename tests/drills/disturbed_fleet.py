@@ -1,0 +1,127 @@
+"""The fleet drill: many documents on several workers, while a worker is killed, the endpoints fail, and the server dies."""
+
+import time
+import uuid
+from dataclasses import dataclass
+
+import psutil
+
+from deployments.processes import ProcessIdentity
+from knowledge.domain import WorkflowExecutionState
+from knowledge.ids import OrganizationId
+from tests.drills.calls import Call
+from tests.drills.endpoint import WORKER_VARIABLE
+from tests.drills.faults import FaultKind, FaultPlan
+from tests.drills.fleet import Fleet, Tell
+from tests.drills.passages import document_text
+from tests.drills.report import FleetReport, fleet_findings, fleet_goals
+from tests.drills.stack import DrillFailed, kill, wait_until
+from tests.drills.submission import Job, Run, submit, undisturbed
+
+_POLL_SECONDS = 0.2
+_END_SECONDS = 3600.0
+_MOST_CALLS_PER_QUESTION = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class DisturbedFleetPlan:
+    """After which share of the calls each disturbance comes, and how long the outage lasts."""
+
+    worker_killed_after: float = 0.2
+    outage_after: float = 0.4
+    outage_seconds: float = 20.0
+    server_killed_after: float = 0.7
+
+
+def run_disturbed_fleet(plan: DisturbedFleetPlan, fleet: Fleet, tell: Tell) -> FleetReport:
+    """What became of the documents: all complete, every question paid once, limits held.
+
+    Raises:
+        DrillFailed: nothing goes on.
+    """
+    runs = _submit_all(fleet)
+    tell(f"{len(runs)} documents are submitted")
+    questions = sum(len(run.reference.questions) for run in runs)
+    _wait_for_answers(fleet, runs, round(plan.worker_killed_after * questions))
+    killed = _kill_a_worker(fleet)
+    tell(f"{killed} is killed, with its runs")
+    _wait_for_answers(fleet, runs, round(plan.outage_after * questions))
+    fleet.endpoint.begin(FaultPlan(FaultKind.INTERNAL_ERROR))
+    tell(f"the endpoints answer 500 for {plan.outage_seconds:g} s")
+    time.sleep(plan.outage_seconds)
+    fleet.endpoint.end()
+    _wait_for_answers(fleet, runs, round(plan.server_killed_after * questions))
+    _kill_the_server(fleet)
+    tell("the server is killed")
+    states = fleet.wait_for_ends(runs, _END_SECONDS)
+    return _report(fleet, runs, states, questions, killed)
+
+
+def _submit_all(fleet: Fleet) -> list[Run]:
+    """Every document at once: the workers take them as they come to it."""
+    plan = fleet.plan
+    jobs = [_job(plan.chunks, number) for number in range(plan.documents)]
+    references = [undisturbed(job) for job in jobs]
+    everything = frozenset[str]().union(*(reference.questions for reference in references))
+    return [
+        submit(fleet.stack, job, fleet.log, reference, everything - reference.questions)
+        for job, reference in zip(jobs, references, strict=True)
+    ]
+
+
+def _job(chunks: int, number: int) -> Job:
+    text = document_text(chunks, first=number * chunks)
+    return Job(OrganizationId(f"fleet-{number + 1}-{uuid.uuid4().hex[:8]}"), text)
+
+
+def _wait_for_answers(fleet: Fleet, runs: list[Run], wanted: int) -> None:
+    def are_there() -> bool:
+        return sum(call.delivered for call in fleet.calls_of(runs)) >= wanted
+
+    if not wait_until(are_there, _END_SECONDS, _POLL_SECONDS):
+        raise DrillFailed(f"the documents do not go on: see {fleet.stack.home}")
+
+
+def _kill_a_worker(fleet: Fleet) -> str:
+    """SIGKILL to a further worker and all its flow processes, as when its machine is lost; its name."""
+    name = fleet.plan.worker_names[-1]
+    family = [member for member in psutil.process_iter() if _is_of(member, name)]
+    if not family:
+        raise DrillFailed(f"{name} does not run: see its log in {fleet.stack.home}")
+    kill(tuple(identity for member in family if (identity := ProcessIdentity.of(member.pid)) is not None))
+    return name
+
+
+def _is_of(process: psutil.Process, worker: str) -> bool:
+    try:
+        return process.environ().get(WORKER_VARIABLE) == worker
+    except (psutil.Error, OSError):
+        return False
+
+
+def _kill_the_server(fleet: Fleet) -> None:
+    pid = fleet.stack.status.server.pid
+    server = ProcessIdentity.of(pid) if pid is not None else None
+    if server is None:
+        raise DrillFailed(f"the server does not run: see {fleet.stack.log}")
+    kill((server,))
+
+
+def _report(
+    fleet: Fleet, runs: list[Run], states: list[WorkflowExecutionState | None], questions: int, killed: str
+) -> FleetReport:
+    rows, calls = fleet.rows(runs, states), fleet.calls_of(runs)
+    sound = [call for call in calls if call.fault is None]
+    times = round(len(sound) / questions, 3)
+    goals = fleet_goals(rows, calls, fleet.plan.worker_names)
+    # What a lost machine had received and not stored yet went with it.
+    del goals["no answer paid again"]
+    findings = {"drill": "fleet", "killed": killed, "questions": questions, "calls_per_question": times}
+    own = {f"every question asked once, but for what was in flight: {times}x": times <= _MOST_CALLS_PER_QUESTION}
+    return FleetReport(
+        {**findings, **fleet_findings(rows, calls), "into_outage": _into_outage(calls)}, goals | own, rows
+    )
+
+
+def _into_outage(calls: list[Call]) -> int:
+    return sum(call.fault is not None for call in calls)
