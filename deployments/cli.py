@@ -270,8 +270,12 @@ def export(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out facts that are less sure than this.")
     ] = 0.0,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE|s3://…", help="A file or an S3 object to write; stdout otherwise.")
+    ] = None,
 ) -> None:
-    """Write an organisation's graph to stdout."""
+    """Write an organisation's graph to stdout, a file or an S3-compatible store."""
+    from deployments.export_target import write_out
     from deployments.graph_export import export_graph
     from knowledge.ids import ExecutionId, OrganizationId
 
@@ -279,6 +283,9 @@ def export(
     pieces = export_graph(
         load_settings(), OrganizationId(organization), chosen, output_format.value, min_confidence=min_confidence
     )
+    if out is not None:
+        write_out(out, pieces)
+        return
     for piece in pieces:
         sys.stdout.buffer.write(piece)
 
