@@ -89,6 +89,14 @@ def up() -> None:
     run_stack(load_settings(), report, on_ready)
 
 
+@app.command("provision")
+def provision_server() -> None:
+    """Prepare a database and a Prefect server for workers elsewhere: tables, work pool, limit, blocks, deployments."""
+    from deployments.installation import provision_installation
+
+    report(f"provisioned {provision_installation(load_settings())}")
+
+
 @app.command()
 def down() -> None:
     """Stop the local stack, whatever is left of it."""
@@ -100,8 +108,15 @@ def down() -> None:
 @app.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print nothing; exit with 1 unless all parts of the stack run.")
+    ] = False,
 ) -> None:
     """Show which parts run, with their pids, and the flow runs that are not finished."""
+    if check:
+        from deployments.stack import is_whole
+
+        raise typer.Exit(0 if is_whole(load_settings()) else 1)
     from deployments.status import stack_status
 
     current = stack_status(load_settings())
