@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import metadata
@@ -24,11 +25,16 @@ from prefect_kubernetes.settings import KubernetesSettings
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 from prefect_redis.client import RedisMessagingSettings
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from deployments.cli import app
 from deployments.environment import server_environment
 from deployments.home import StackHome
+from deployments.installation import provision_installation
 from deployments.parts import ENGINE_COMMAND, WORK_POOL
+from deployments.processes import ProcessIdentity
+from deployments.state import PartState, StackState, write_state
+from knowledge.errors import ConfigurationError
 from knowledge.settings import Settings
 from tests.test_docs import settings_of
 
@@ -302,3 +308,24 @@ def test_image_installs_from_the_lock_with_hashes() -> None:
     assert dockerfile.rpartition("\nUSER ")[2].startswith("10001:10001")
     for path in re.findall(r"^!(\S+)", (TEAM / "Dockerfile.dockerignore").read_text(), re.MULTILINE):
         assert (ROOT / path).exists(), path
+
+
+def test_a_check_is_passed_by_a_stack_with_all_its_parts(tmp_path: Path) -> None:
+    """Containers' health checks ask it."""
+    settings, home = Settings(home=tmp_path), StackHome(tmp_path)
+    home.create()
+    alive = ProcessIdentity.of(os.getpid())
+    assert alive is not None
+    gone = ProcessIdentity(alive.pid, alive.created_at - 3600)
+    for worker, expected in ((alive, 0), (gone, 1)):
+        parts = {"worker": PartState(worker, ""), "recovery": PartState(alive, "")}
+        write_state(home.state_file, StackState(supervisor=alive, ready=True, parts=parts))
+        done = CliRunner().invoke(app, ["status", "--check"], env={"KNOWLEDGE_HOME": str(settings.home)})
+        assert (done.exit_code, done.stdout) == (expected, "")
+
+
+def test_provisioning_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is asked or changed."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="PREFECT_API_URL and KNOWLEDGE_DATABASE_URL"):
+        provision_installation(Settings())
