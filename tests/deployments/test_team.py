@@ -100,7 +100,7 @@ async def _job() -> Object:
     configuration = await KubernetesWorkerJobConfiguration.from_template_and_values(_job_template(), {}, client=nobody)
     run = FlowRun(id=uuid4(), flow_id=uuid4(), name="curie")
     configuration.prepare_for_flow_run(run)
-    return cast(Object, configuration.job_manifest)
+    return configuration.job_manifest
 
 
 def test_compose_file_is_one(compose: Object) -> None:
