@@ -299,7 +299,7 @@ def test_example_environment_has_what_compose_asks_for() -> None:
 def test_image_installs_from_the_lock_with_hashes() -> None:
     """Extras that exist, files that exist, and not as root."""
     dockerfile = (TEAM / "Dockerfile").read_text()
-    installs = re.findall(r"(?:uv pip|pip) install (?:.*\\\n)*.*", dockerfile)
+    installs = re.findall(r"pip (?:install|sync) (?:.*\\\n)*.*", dockerfile)
     assert len(installs) == 4
     assert all("--require-hashes" in install for install in installs[:3])
     assert "--no-deps" in installs[3]
