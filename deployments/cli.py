@@ -91,6 +91,14 @@ def up() -> None:
     run_stack(load_settings(), report, on_ready)
 
 
+@app.command("provision")
+def provision_server() -> None:
+    """Prepare a database and a Prefect server for workers elsewhere: tables, work pool, limit, blocks, deployments."""
+    from deployments.installation import provision_installation
+
+    report(f"provisioned {provision_installation(load_settings())}")
+
+
 @app.command()
 def down() -> None:
     """Stop the local stack, whatever is left of it."""
@@ -102,8 +110,15 @@ def down() -> None:
 @app.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print nothing; exit with 1 unless all parts of the stack run.")
+    ] = False,
 ) -> None:
     """Show which parts run, with their pids, and the flow runs that are not finished."""
+    if check:
+        from deployments.stack import is_whole
+
+        raise typer.Exit(0 if is_whole(load_settings()) else 1)
     from deployments.status import stack_status
 
     current = stack_status(load_settings())
@@ -272,8 +287,12 @@ def export(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out facts that are less sure than this.")
     ] = 0.0,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE|s3://…", help="A file or an S3 object to write; stdout otherwise.")
+    ] = None,
 ) -> None:
-    """Write an organisation's graph to stdout."""
+    """Write an organisation's graph to stdout, a file or an S3-compatible store."""
+    from deployments.export_target import write_out
     from deployments.graph_export import export_graph
     from knowledge.ids import ExecutionId, OrganizationId
 
@@ -281,6 +300,9 @@ def export(
     pieces = export_graph(
         load_settings(), OrganizationId(organization), chosen, output_format.value, min_confidence=min_confidence
     )
+    if out is not None:
+        write_out(out, pieces)
+        return
     for piece in pieces:
         sys.stdout.buffer.write(piece)
 

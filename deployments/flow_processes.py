@@ -24,9 +24,7 @@ from prefect.runner._process_manager import ProcessHandle
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments.flow_process import FLOW_RUN_VARIABLE, run_flow_run
-
-ENGINE_COMMAND = "python -m prefect.engine"
-"""The work pool's command: it stands for a forked process here, and is run by Prefect's own worker."""
+from deployments.parts import ENGINE_COMMAND
 
 _PRELOADED = "deployments.flow_preload"
 

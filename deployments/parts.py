@@ -16,6 +16,8 @@ from deployments.processes import ProcessIdentity
 from knowledge.settings import Settings
 
 WORK_POOL = "knowledge"
+ENGINE_COMMAND = "python -m prefect.engine"
+"""The work pool's command: it stands for a forked process in our worker, and is run by Prefect's own workers."""
 DATABASE_URL_VARIABLE = "KNOWLEDGE_STACK_DATABASE_URL"
 """Where our tables are, for the worker to put into the block that flows read."""
 DATABASE_RULE_VARIABLE = "KNOWLEDGE_STACK_DATABASE_RULE"

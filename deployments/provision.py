@@ -26,8 +26,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.database_urls import is_socket_url
-from deployments.flow_processes import ENGINE_COMMAND
-from deployments.parts import WORK_POOL, DatabaseRule
+from deployments.parts import ENGINE_COMMAND, WORK_POOL, DatabaseRule
 from tasks.permits import EMBEDDING_LIMIT
 from tasks.results import RESULTS_BLOCK, ResultStorage
 

@@ -53,7 +53,7 @@ def run_stack(settings: Settings, report: Callable[[str], None], on_ready: Calla
             on_ready(_wait_until_running(home, report))
             return
         previous = read_state(home.state_file)
-        _refuse_silent_api(external_api_url(os.environ, previous))
+        refuse_silent_api(external_api_url(os.environ, previous))
         with server_port(settings, os.environ, previous) as port:
             plan = plan_stack(settings, home, os.environ, previous, port)
             Supervisor(plan, report).run(lambda state: on_ready(_running(state, started_here=True)))
@@ -63,6 +63,12 @@ def running_stack(settings: Settings) -> RunningStack | None:
     """The stack that runs, if one does."""
     state = read_state(StackHome.of(settings).state_file)
     return _running(state) if state.is_running else None
+
+
+def is_whole(settings: Settings) -> bool:
+    """Whether the stack runs, and with it each part that it started."""
+    state = read_state(StackHome.of(settings).state_file)
+    return state.is_running and all(state.process(part) is not None for part in state.parts)
 
 
 def start_in_background(settings: Settings, report: Callable[[str], None]) -> RunningStack:
@@ -153,7 +159,12 @@ def _is(supervisor: "subprocess.Popen[bytes] | None", state: StackState) -> bool
     return supervisor is not None and state.supervisor is not None and state.supervisor.pid == supervisor.pid
 
 
-def _refuse_silent_api(url: str | None) -> None:
+def refuse_silent_api(url: str | None) -> None:
+    """Nothing, if a Prefect server answers at the URL, or none is named.
+
+    Raises:
+        ConfigurationError: nobody answers there.
+    """
     if url is None:
         return
     try:

@@ -15,13 +15,14 @@ from prefect.settings import get_current_settings
 from deployments.flow_processes import ForkingWorker, warm_up
 from deployments.parts import DATABASE_RULE_VARIABLE, DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL, DatabaseRule
 from deployments.provision import import_flows, provision
+from knowledge.settings import Settings, WorkerSettings
 
 _POLL_SECONDS = 0.1
 _LEAST_FLOW_PROCESSES = 4
 _FLOW_PROCESSES_PER_CORE = 2
 
 
-async def serve() -> None:
+async def serve(settings: WorkerSettings) -> None:
     """Work until cancelled."""
     readiness = _Readiness(os.environ.pop(READY_VARIABLE, None))
     database_url, rule = os.environ[DATABASE_URL_VARIABLE], DatabaseRule(os.environ[DATABASE_RULE_VARIABLE])
@@ -32,17 +33,18 @@ async def serve() -> None:
         await provision(client, database_url=database_url, rule=rule)
     worker = ForkingWorker(
         work_pool_name=WORK_POOL,
+        name=settings.name,
         create_pool_if_not_found=False,
-        limit=_flow_processes(),
+        limit=settings.runs_at_once or flow_processes(os.cpu_count() or 1),
         prefetch_seconds=get_current_settings().worker.prefetch_seconds,
         heartbeat_interval_seconds=int(get_current_settings().worker.heartbeat_seconds),
     )
     await worker.start(printer=readiness.announce)
 
 
-def _flow_processes() -> int:
+def flow_processes(cores: int) -> int:
     """How many runs at once. The others wait in the queue: each is a process of a few hundred megabytes."""
-    return max(_LEAST_FLOW_PROCESSES, _FLOW_PROCESSES_PER_CORE * (os.cpu_count() or 1))
+    return max(_LEAST_FLOW_PROCESSES, _FLOW_PROCESSES_PER_CORE * cores)
 
 
 class _Readiness:
@@ -70,7 +72,7 @@ async def _serve_until_told() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     with suppress(asyncio.CancelledError):
-        await serve()
+        await serve(Settings().worker)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,19 @@ class RecoverySettings(BaseModel):
     max_resumes: int = Field(default=10, ge=0, le=1000, description="then it is given up as failed")
 
 
+class WorkerSettings(BaseModel):
+    """One worker: what it is called, and how much it does at once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str | None = Field(
+        default=None, pattern=r"^[\w.-]{1,200}$", description="in Prefect's UI, of its own; none: Prefect makes one up"
+    )
+    runs_at_once: int | None = Field(
+        default=None, ge=1, le=1000, description="flow processes; none: 4, or 2 for each core if that is more"
+    )
+
+
 class AnswerSettings(BaseModel):
     """How questions are answered."""
 
@@ -161,6 +174,7 @@ class Settings(BaseSettings):
     recovery: RecoverySettings = RecoverySettings()
     answers: AnswerSettings = AnswerSettings()
     retention: RetentionSettings = RetentionSettings()
+    worker: WorkerSettings = WorkerSettings()
 
     @field_validator("database_url")
     @classmethod

@@ -20,6 +20,11 @@ from tables.session import connect_arguments, sqlalchemy_url
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # Any number will do, as long as all who migrate use the same.
 _LOCK = int.from_bytes(b"knowledg")
+# A login of our schema's name would have the extension made in our schema, where no other role looks for it.
+_WITHOUT_OWN_SCHEMA = text(
+    """SELECT set_config('search_path',
+        array_to_string(array_remove(string_to_array(current_setting('search_path'), ', '), '"$user"'), ', '), true)"""
+)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -76,6 +81,7 @@ def _connection(url: str) -> Generator[Connection]:
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(_WITHOUT_OWN_SCHEMA)
             yield connection
     except DBAPIError as error:
         raise _translated(error) from error

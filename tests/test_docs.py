@@ -17,11 +17,12 @@ _ROOMS = "knowledge|tables|tasks|flows|deployments|resilience|tests|docs|example
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in (*DOCS.glob("*.md"), ROOT / "README.md")}
 
 
-def _settings(model: type[BaseModel], prefix: str = "KNOWLEDGE_") -> Iterator[str]:
+def settings_of(model: type[BaseModel], prefix: str = "KNOWLEDGE_") -> Iterator[str]:
+    """The variables of all settings, inner levels included."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _settings(inner, f"{prefix}{name.upper()}__")
+            yield from settings_of(inner, f"{prefix}{name.upper()}__")
         else:
             yield prefix + name.upper()
 
@@ -29,7 +30,7 @@ def _settings(model: type[BaseModel], prefix: str = "KNOWLEDGE_") -> Iterator[st
 def test_every_setting_is_on_the_page_and_every_setting_on_the_page_exists() -> None:
     """A setting that nobody finds is none, and one that does nothing is worse."""
     listed = re.findall(r"^\| `(KNOWLEDGE_\w+)`", PAGES["configuration.md"], re.MULTILINE)
-    assert sorted(listed) == sorted(_settings(Settings))
+    assert sorted(listed) == sorted(settings_of(Settings))
 
 
 def test_defaults_are_those_of_the_code() -> None:
@@ -46,7 +47,7 @@ def test_defaults_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_settings_named_elsewhere_exist(page: str) -> None:
     """Names that are given in full; `…__NAME` is short for one in the same sentence."""
-    known = {*_settings(Settings), "KNOWLEDGE_TEST_CHROMIUM"}
+    known = {*settings_of(Settings), "KNOWLEDGE_TEST_CHROMIUM"}
     levels = {name.rpartition("__")[0] + "__" for name in known}
     assert not set(re.findall(r"KNOWLEDGE_[A-Z_]+", PAGES[page])) - known - levels - {"KNOWLEDGE_"}
 

@@ -7,6 +7,7 @@ From the project's root, each command on a stack and a model endpoint of its own
     python -m tests.drills outage --kind 500|503|refused|hang|429 --seconds 60 --workers 3 --documents 3 --seed S --json
     python -m tests.drills throttle --share 0.2 --retry-after 1 --workers 3 --json
     python -m tests.drills nonsense --share 0.2 --json
+    python -m tests.drills fleet --workers 3 --documents 200 --json
 
 `kill` submits a document of many chunks, waits for the moment (a stage, or `random`: a seeded number of model calls
 later), sends SIGKILL, waits for the end, and looks at the endpoint's log, the tables and Prefect. The victim `stack`
@@ -22,7 +23,9 @@ when so many calls have been answered before.
 
 The others give documents to several workers, which share nothing but the stack's API and database, and whose endpoints
 fail: for a while and entirely (`outage`, which begins when every worker is in the middle of a document, after a seeded
-number of answers), or in a share of the calls that depends on the seed, the question and how often it was asked. Their
+number of answers), or in a share of the calls that depends on the seed, the question and how often it was asked. In
+`fleet` a worker is lost with its runs after a fifth of the questions, the endpoints fail after two fifths, and the server
+is killed after seven tenths. Their
 last line is an object of what was found, with the `goals` that were met or not and a row for each document; they exit
 with 1 unless all goals were met. How it goes is told on stderr.
 """

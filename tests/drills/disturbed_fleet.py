@@ -1,4 +1,4 @@
-"""The fleet drill: many documents on several workers, while a worker is killed, the endpoints fail, and the server dies."""
+"""The fleet drill: many documents on several workers, one of which is lost, an outage, and a server that is killed."""
 
 import time
 import uuid
@@ -9,7 +9,6 @@ import psutil
 from deployments.processes import ProcessIdentity
 from knowledge.domain import WorkflowExecutionState
 from knowledge.ids import OrganizationId
-from tests.drills.calls import Call
 from tests.drills.endpoint import WORKER_VARIABLE
 from tests.drills.faults import FaultKind, FaultPlan
 from tests.drills.fleet import Fleet, Tell
@@ -116,7 +115,12 @@ def _report(
     goals = fleet_goals(rows, calls, fleet.plan.worker_names)
     # What a lost machine had received and not stored yet went with it.
     del goals["no answer paid again"]
-    findings = {"drill": "fleet", "killed": killed, "questions": questions, "calls_per_question": times}
+    findings: dict[str, object] = {
+        "drill": "fleet",
+        "killed": killed,
+        "questions": questions,
+        "calls_per_question": times,
+    }
     own = {f"every question asked once, but for what was in flight: {times}x": times <= _MOST_CALLS_PER_QUESTION}
     return FleetReport(
         {**findings, **fleet_findings(rows, calls), "into_outage": _into_outage(calls)}, goals | own, rows

@@ -157,3 +157,20 @@ def test_a_database_that_is_away_is_unavailable() -> None:
     """Whoever starts the stack waits for the database, and knows by this error that it may."""
     with pytest.raises(StoreUnavailable, match="did not answer"):
         upgrade("postgresql://postgres@/none?host=/nonexistent")
+
+
+def test_a_login_may_be_named_like_our_schema(empty_database_url: str) -> None:
+    """PostgreSQL looks into a schema of the login's name first: the extension would be where no other role finds it."""
+    as_knowledge = make_url(empty_database_url).set(username="knowledge", password="pw")
+    execute(empty_database_url, "CREATE ROLE knowledge LOGIN SUPERUSER PASSWORD 'pw'")
+    try:
+        upgrade(as_knowledge.render_as_string(hide_password=False))
+        check(empty_database_url)
+        engine = create_engine(sqlalchemy_url(empty_database_url))
+        with engine.connect() as connection:
+            found = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'"
+            assert connection.scalar(text(found)) == "public"
+        engine.dispose()
+    finally:
+        execute(empty_database_url, "REASSIGN OWNED BY knowledge TO CURRENT_USER", "DROP OWNED BY knowledge")
+        execute(empty_database_url, "DROP ROLE knowledge")
