@@ -115,17 +115,13 @@ def _report(
     goals = fleet_goals(rows, calls, fleet.plan.worker_names)
     # What a lost machine had received and not stored yet went with it.
     del goals["no answer paid again"]
-    findings: dict[str, object] = {
+    goals["every question asked once, but for what was in flight"] = times <= _MOST_CALLS_PER_QUESTION
+    findings = {
         "drill": "fleet",
         "killed": killed,
         "questions": questions,
         "calls_per_question": times,
+        **fleet_findings(rows, calls),
+        "calls_into_outage": len(calls) - len(sound),
     }
-    own = {f"every question asked once, but for what was in flight: {times}x": times <= _MOST_CALLS_PER_QUESTION}
-    return FleetReport(
-        {**findings, **fleet_findings(rows, calls), "into_outage": _into_outage(calls)}, goals | own, rows
-    )
-
-
-def _into_outage(calls: list[Call]) -> int:
-    return sum(call.fault is not None for call in calls)
+    return FleetReport(findings, goals, rows)
