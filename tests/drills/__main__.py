@@ -25,8 +25,8 @@ The others give documents to several workers, which share nothing but the stack'
 fail: for a while and entirely (`outage`, which begins when every worker is in the middle of a document, after a seeded
 number of answers), or in a share of the calls that depends on the seed, the question and how often it was asked. In
 `fleet` a worker is lost with its runs after a fifth of the questions, the endpoints fail after two fifths, and the
-server is killed after seven tenths. Their last line is an object of what was found, with the `goals` that were met or not and a row for each document; they exit
-with 1 unless all goals were met. How it goes is told on stderr.
+server is killed after seven tenths. Their last line is an object of what was found, with the `goals` that were met or
+not and a row for each document; they exit with 1 unless all goals were met. How it goes is told on stderr.
 """
 
 import argparse
