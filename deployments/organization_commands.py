@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from deployments.command_line import load_settings
+
 commands = typer.Typer(help="Everything of an organisation: written out, or erased.", no_args_is_help=True)
 OrganizationSlug = Annotated[
     str, typer.Argument(metavar="ORGANIZATION", help="A slug such as `acme`.", show_default=False)
@@ -18,7 +20,6 @@ def export_all(
     out: Annotated[Path, typer.Option(help="A directory that is new or empty.", show_default=False)],
 ) -> None:
     """Write documents, ontologies, the graph, and every row of every table into a directory."""
-    from deployments.cli import load_settings
     from deployments.organizations import export_organization
     from knowledge.ids import OrganizationId
 
@@ -34,7 +35,6 @@ def erase(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a sentence.")] = False,
 ) -> None:
     """Erase all that an organisation has: rows, answers, search index, Prefect's runs, files. Counted afterwards."""
-    from deployments.cli import load_settings
     from deployments.organizations import erase_organization
     from knowledge.errors import ErasureRefused
     from knowledge.ids import OrganizationId

@@ -1,7 +1,7 @@
 """Links between entities of an organisation's documents, found as documents come in."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Index, and_, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -73,9 +73,9 @@ def link_entities(
         if session.get(ExtractionRow, (organization_id, extraction_id)) is None:
             raise NotFound("extraction", extraction_id)
         own = _own_ids(session, extraction_id)
-        entities = _entities(session, own)
-        _write_keys(session, organization_id, entities.values(), execution_id)
-        candidates = _candidates(session, extraction_id, entities.values())
+        keys = {entity.id: keys_of(entity) for entity in _entities(session, own).values()}
+        _write_keys(session, organization_id, keys, execution_id)
+        candidates = _candidates(session, extraction_id, keys)
         described = _described(session, {*own, *(other for _, other in candidates)})
         judged = (judge(described[entity], described[other]) for entity, other in candidates)
         links = {link.id: link for link in judged if link is not None}
@@ -87,9 +87,11 @@ def _own_ids(session: Session, extraction_id: ExtractionId) -> list[EntityId]:
 
 
 def _write_keys(
-    session: Session, organization_id: OrganizationId, entities: Iterable[Entity], execution_id: ExecutionId
+    session: Session,
+    organization_id: OrganizationId,
+    keys: Mapping[EntityId, frozenset[str]],
+    execution_id: ExecutionId,
 ) -> None:
-    keys = {entity.id: keys_of(entity) for entity in entities}
     times = Counter(key for own in keys.values() for key in own)
     namesakes = {id_ for id_, own in keys.items() if any(times[key] > 1 and is_whole_name(key) for key in own)}
     rows = [
@@ -110,7 +112,7 @@ def _write_keys(
 
 
 def _candidates(
-    session: Session, extraction_id: ExtractionId, entities: Iterable[Entity]
+    session: Session, extraction_id: ExtractionId, keys: Mapping[EntityId, frozenset[str]]
 ) -> list[tuple[EntityId, EntityId]]:
     """Pairs of the extraction's entities and others', of other documents, who have a key that they seek; sorted."""
     # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
@@ -135,7 +137,7 @@ def _candidates(
         """
     )
     document = session.scalar(select(ExtractionRow.document_id).where(ExtractionRow.id == extraction_id))
-    sought = [(entity.id, key) for entity in entities for key in sorted(sought_by(keys_of(entity)))]
+    sought = [(entity_id, key) for entity_id, own in keys.items() for key in sorted(sought_by(own))]
     parameters = {
         "ids": [id_ for id_, _ in sought],
         "sought": [key for _, key in sought],

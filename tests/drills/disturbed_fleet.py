@@ -47,6 +47,7 @@ def run_disturbed_fleet(plan: DisturbedFleetPlan, fleet: Fleet, tell: Tell) -> F
     _wait_for_answers(fleet, runs, round(plan.outage_after * questions))
     fleet.endpoint.begin(FaultPlan(FaultKind.INTERNAL_ERROR))
     tell(f"the endpoints answer 500 for {plan.outage_seconds:g} s")
+    # The outage is a length of time, as the drill of outages has it.
     time.sleep(plan.outage_seconds)
     fleet.endpoint.end()
     _wait_for_answers(fleet, runs, round(plan.server_killed_after * questions))
