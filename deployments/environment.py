@@ -35,6 +35,11 @@ _WORKER_TUNING = {
     # A line for each task run would hide the story, and costs more than the task run.
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
 }
+# Of a server of our own: each client would first ask for a token that it does not check, and for its version.
+_LOCAL_CLIENT_TUNING = {
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+}
 # They would point a local stack at another server or profile than its own.
 _FOREIGN = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")
 
@@ -66,6 +71,7 @@ def worker_environment(
         variables.setdefault("PREFECT_API_SSL_CERT_FILE", str(home.certificate))
     if is_local_server:
         variables.setdefault("KNOWLEDGE_REPORTS_URL", local_reports_url(api_url))
+        variables = {**_LOCAL_CLIENT_TUNING, **variables}
     return {
         **_WORKER_TUNING,
         **variables,

@@ -7,11 +7,14 @@ once. What is forked from it shares that memory until it writes to it.
 Private parts of Prefect are used as its own process worker uses them; its version is pinned to the minor release.
 """
 
+import logging
 import multiprocessing
 import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import anyio.abc
@@ -27,6 +30,7 @@ from deployments.flow_process import FLOW_RUN_VARIABLE, run_flow_run
 from deployments.parts import ENGINE_COMMAND
 
 _PRELOADED = "deployments.flow_preload"
+_logger = logging.getLogger(__name__)
 
 
 def fork_server() -> ForkServerContext | None:
@@ -75,6 +79,75 @@ class ForkingStarter:
         await run_sync(process.join)
 
 
+class SharedExecutors:
+    """Prefect's executors of runs, which share a client, a control channel and a watch for cancellations.
+
+    A watch that has lost the server's events only polls from then on, and ends when it is refused too often: runs
+    that begin later get a new one.
+    """
+
+    def __init__(
+        self,
+        group: anyio.abc.TaskGroup,
+        opened: Callable[[], AbstractAsyncContextManager[FlowRunExecutorContext]] = FlowRunExecutorContext,
+    ) -> None:
+        self._group = group
+        self._opened = opened
+        self._lock = anyio.Lock()
+        self._current: _Lent | None = None
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[FlowRunExecutorContext]:
+        """The context that makes executors, while the block lasts."""
+        async with self._lock:
+            lent = self._current
+            if lent is None or lent.is_worn:
+                self._give_up(lent)
+                lent = self._current = await self._open()
+            lent.users += 1
+        try:
+            yield lent.context
+        finally:
+            lent.users -= 1
+            if lent is not self._current:
+                self._give_up(lent)
+
+    async def _open(self) -> "_Lent":
+        return await self._group.start(self._keep)
+
+    def _give_up(self, lent: "_Lent | None") -> None:
+        if lent is not None and not lent.users:
+            lent.is_over.set()
+
+    async def _keep(self, *, task_status: "anyio.abc.TaskStatus[_Lent]") -> None:
+        lent: _Lent | None = None
+        try:
+            async with self._opened() as context:
+                lent = _Lent(context)
+                task_status.started(lent)
+                await lent.is_over.wait()
+        except Exception:
+            if lent is None:
+                raise
+            # It has taken its runs with it, and they are taken up again; the worker goes on.
+            _logger.exception("the worker lost its connection to Prefect's runs")
+        finally:
+            if lent is self._current:
+                self._current = None
+
+
+class _Lent:
+    def __init__(self, context: FlowRunExecutorContext) -> None:
+        self.context = context
+        self.users = 0
+        self.is_over = anyio.Event()
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether its watch polls."""
+        return self.context._observer._polling_task is not None  # pyright: ignore[reportPrivateUsage]
+
+
 @cache
 def _worker_settings() -> dict[str, str]:
     return ProcessJobConfiguration._base_environment()  # pyright: ignore[reportPrivateUsage]
@@ -93,6 +166,20 @@ class ForkingWorker(ProcessWorker):
 
     job_configuration = ForkedJob
 
+    async def __aenter__(self) -> Self:
+        self._keepers = await anyio.create_task_group().__aenter__()
+        self._executors = SharedExecutors(self._keepers)
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        try:
+            # The worker waits for its runs there.
+            await super().__aexit__(*exc_info)
+        finally:
+            self._keepers.cancel_scope.cancel()
+            await self._keepers.__aexit__(*exc_info)
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -107,7 +194,7 @@ class ForkingWorker(ProcessWorker):
         status = task_status or anyio.TASK_STATUS_IGNORED
         environment = {name: value for name, value in configuration.env.items() if value is not None}
         with tempfile.TemporaryDirectory(suffix="prefect") as directory:
-            async with FlowRunExecutorContext() as executors:
+            async with self._executors.lend() as executors:
                 starter = ForkingStarter(context, executors.control_channel, environment, directory)
                 executor = executors.create_executor(
                     flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False

@@ -1,6 +1,7 @@
 """Where a quotation stands in a text, when the one who quoted was not quite exact."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from knowledge.domain import Span
@@ -14,11 +15,19 @@ def occurrences(text: str, quote: str) -> tuple[Span, ...]:
     """All places of `quote` in `text`: exact ones, else those equal but for case, quote marks and white space."""
     if not quote.strip():
         return ()
-    exact = tuple(Span(m.start(), m.end()) for m in re.finditer(re.escape(quote), text))
+    exact = tuple(_exact(text, quote))
     if exact:
         return exact
     wanted = re.compile(r"\s+".join(re.escape(word) for word in _plain(quote).split()), re.IGNORECASE)
     return tuple(Span(m.start(), m.end()) for m in wanted.finditer(_plain(text)))
+
+
+def _exact(text: str, quote: str) -> Iterator[Span]:
+    at = text.find(quote)
+    while at >= 0:
+        end = at + len(quote)
+        yield Span(at, end)
+        at = text.find(quote, end)
 
 
 def locate(text: str, quote: str, sentences: tuple[Span, ...]) -> tuple[Span, ...]:

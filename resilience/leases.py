@@ -41,15 +41,17 @@ class LeaseService(Protocol):
 class LeaseTiming:
     """All in seconds. A lease runs `duration` unless renewed; one that is in use is renewed every `renewal`.
 
-    A slot is kept for a `turn` at most, and `linger` without work; `pause` passes before it is asked for again,
-    longer than the `poll` at which others ask. A call is cut off `margin` before its lease runs out.
+    A slot is kept for a `turn` at most. Without work it is kept for a `linger`, if it is the only one without work and
+    was granted at once, and otherwise for a `contended_linger`: others may want it. `pause` passes before it is asked
+    for again, longer than the `poll` at which others ask. A call is cut off `margin` before its lease runs out.
     """
 
     duration: float = 60.0
     renewal: float = 20.0
     margin: float = 5.0
     turn: float = 10.0
-    linger: float = 0.1
+    linger: float = 1.0
+    contended_linger: float = 0.1
     pause: float = 0.25
     poll: float = 0.1
 
@@ -78,6 +80,7 @@ class LeasedPermits:
         self._arrived = asyncio.Condition()
         self._asking = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._idle = 0
         self.held = 0
 
     @property
@@ -126,45 +129,69 @@ class LeasedPermits:
 
     async def _serve_slot(self) -> None:
         while True:
-            lease_id = await self._lease()
+            lease_id, is_contended = await self._lease()
             try:
-                await self._serve_turn(lease_id)
+                await self._serve_turn(lease_id, is_contended=is_contended)
             finally:
                 await self._give_back(lease_id)
             await asyncio.sleep(self._timing.pause)
 
-    async def _lease(self) -> str:
-        """A lease, once somebody waits for one. One slot asks at a time: more would only be refused more often."""
+    async def _lease(self) -> tuple[str, bool]:
+        """A lease, once somebody waits whom no idle slot is about to serve, and whether it was refused at first.
+
+        The slot is idle then. One slot asks at a time: more would only be refused more often.
+        """
+        is_contended = False
         async with self._asking:
             while True:
                 async with self._arrived:
-                    await self._arrived.wait_for(lambda: bool(self._waiting))
+                    await self._arrived.wait_for(lambda: self._has_waiting() and len(self._waiting) > self._idle)
                 try:
                     lease_id = await self._service.acquire()
                 except OSError as error:
                     _logger.warning("no permits can be asked for: %s", error)
                     lease_id = None
                 if lease_id is not None:
-                    return lease_id
+                    self._idle += 1
+                    return lease_id, is_contended
+                is_contended = True
                 await asyncio.sleep(self._timing.poll * random.uniform(0.5, 1.5))
 
-    async def _serve_turn(self, lease_id: str) -> None:
+    async def _serve_turn(self, lease_id: str, *, is_contended: bool) -> None:
         loop = asyncio.get_running_loop()
         end_of_turn = loop.time() + self._timing.turn
         expires = loop.time() + self._timing.duration
-        while loop.time() < end_of_turn and (holder := await self._next()) is not None:
+        while (holder := await self._next(is_contended=is_contended)) is not None:
             holder.granted.set_result(None)
             expires = await self._until_returned(holder, lease_id, expires)
+            if loop.time() >= end_of_turn:
+                return
+            self._idle += 1
 
-    async def _next(self) -> _Holder | None:
-        """The next caller that still waits, or None if none comes within the linger."""
+    async def _next(self, *, is_contended: bool) -> _Holder | None:
+        """The next caller that still waits, or None if none comes within the linger; the slot is not idle any more."""
+        is_spare = is_contended or self._idle > 1
+        linger = self._timing.contended_linger if is_spare else self._timing.linger
         try:
-            async with asyncio.timeout(self._timing.linger), self._arrived:
-                await self._arrived.wait_for(lambda: bool(self._waiting))
+            async with asyncio.timeout(linger), self._arrived:
+                await self._arrived.wait_for(self._has_waiting)
         except TimeoutError:
+            self._idle -= 1
+            # Whoever came at this very moment counted on this slot.
+            async with self._arrived:
+                self._arrived.notify_all()
             return None
-        holder = self._waiting.popleft()
-        return holder if not holder.granted.done() else await self._next()
+        except asyncio.CancelledError:
+            self._idle -= 1
+            raise
+        self._idle -= 1
+        return self._waiting.popleft()
+
+    def _has_waiting(self) -> bool:
+        """Whether somebody waits, and has not been cancelled."""
+        while self._waiting and self._waiting[0].granted.done():
+            self._waiting.popleft()
+        return bool(self._waiting)
 
     async def _until_returned(self, holder: _Holder, lease_id: str, expires: float) -> float:
         """Waits for the permit's return, renewing its lease; when the lease then runs out."""

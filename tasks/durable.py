@@ -28,6 +28,8 @@ _OUTAGE_FAILURES = 2
 # How long a computed stage of a chunk waits for those of other chunks, to share a task run with them.
 _GROUPING_SECONDS = 0.1
 Result = TypeVar("Result")
+# Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
+_Record = ResultRecord[str]
 StageTask = Task[["_Item"], Coroutine[Any, Any, str | None]]
 _Body = Callable[["_Item"], Coroutine[Any, Any, str | None]]
 
@@ -120,7 +122,7 @@ class _DurableRunner:
         except (NotFound, StoreUnavailable):
             # The task looks again, and is tried again.
             return None
-        payload: str = ResultRecord[str].deserialize(content).result
+        payload: str = _Record.deserialize(content).result
         value = _adapter(call.result_type).validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
             attempt.usage = _usage_of(value)
@@ -203,7 +205,7 @@ class _DurableRunner:
         adapter = _adapter(item.call.result_type)
         await self._fence()
         try:
-            stored: str = ResultRecord[str].deserialize(await self._storage.aread_path(item.key)).result
+            stored: str = _Record.deserialize(await self._storage.aread_path(item.key)).result
         except NotFound:
             # An answer that an earlier attempt could not store is still at hand, and paid for.
             item.value = item.value or await self._answer_to(item)

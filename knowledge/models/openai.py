@@ -72,16 +72,22 @@ class ChatClient:
         self, messages: Sequence[ChatCompletionMessageParam], schema_name: str, schema: dict[str, Any]
     ) -> ChatAnswer:
         async with _translated("chat endpoint"):
-            reply = await self._client.chat.completions.with_raw_response.create(
-                model=self.model,
-                messages=list(messages),
-                temperature=openai.omit if self.temperature is None else self.temperature,
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {"name": schema_name, "schema": schema, "strict": True},
-                },
+            reply = await self._client.post(
+                "/chat/completions", cast_to=httpx.Response, body=self._body(messages, schema_name, schema)
             )
         return read_chat_reply(reply.content)
+
+    def _body(
+        self, messages: Sequence[ChatCompletionMessageParam], schema_name: str, schema: dict[str, Any]
+    ) -> dict[str, Any]:
+        # As the endpoint wants it: the SDK's own method would walk through it, looking for something to translate.
+        wanted = {"name": schema_name, "schema": schema, "strict": True}
+        return {
+            "model": self.model,
+            "messages": list(messages),
+            **({} if self.temperature is None else {"temperature": self.temperature}),
+            "response_format": {"type": "json_schema", "json_schema": wanted},
+        }
 
     async def aclose(self) -> None:
         """Closes the connections."""

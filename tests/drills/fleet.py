@@ -88,6 +88,8 @@ class Fleet:
     def submit(self, drill: str) -> list[Run]:
         """The documents, as runs of which every worker has taken its share.
 
+        With `runs_each` they are all submitted at once, and the workers take them as they come to it.
+
         Raises:
             DrillFailed: they were not taken.
         """
@@ -103,7 +105,7 @@ class Fleet:
                 neighbours = questions - reference.questions
                 runs.append(submit(self.stack, job, self.log, reference, neighbours))
 
-        if plan.workers > 1:
+        if plan.workers > 1 and plan.runs_each is None:
             with self.stack.worker_stopped():
                 submit_next(plan.documents_each * (plan.workers - 1))
                 self._wait_until_taken(runs)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.drills import measures
+from tests.drills.disturbed_fleet import DisturbedFleetPlan, run_disturbed_fleet
 from tests.drills.faults import FaultKind
 from tests.drills.fleet import Fleet, FleetPlan
 from tests.drills.nonsense import NonsensePlan, run_nonsense
@@ -50,4 +51,10 @@ def test_an_endpoint_that_asks_for_a_pause_is_left_alone_by_all_workers(
 def test_nonsense_is_asked_again_and_leaves_nothing_in_the_graph(fleet: Fleet) -> None:
     """Whatever a model or a proxy says instead of an answer, it ends no run and adds no fact."""
     report = run_nonsense(NonsensePlan(share=0.2, seed=1), fleet, _tell)
+    assert report.is_met, str(report)
+
+
+def test_a_lost_worker_an_outage_and_a_killed_server_lose_nothing_and_pay_nothing_twice(fleet: Fleet) -> None:
+    """One after the other while the documents are read. It is the last test here: one worker is gone after it."""
+    report = run_disturbed_fleet(DisturbedFleetPlan(outage_seconds=2.0), fleet, _tell)
     assert report.is_met, str(report)

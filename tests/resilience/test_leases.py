@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from resilience.leases import LeasedPermits, LeaseTiming, PermitLostError
+from tests.virtual_time import run_virtually
 
-QUICK = LeaseTiming(duration=0.5, renewal=0.02, margin=0.4, turn=0.05, linger=0.005, pause=0.01, poll=0.005)
+QUICK = LeaseTiming(
+    duration=0.5, renewal=0.02, margin=0.4, turn=0.05, linger=0.005, contended_linger=0.005, pause=0.01, poll=0.005
+)
 
 
 @dataclass
@@ -181,3 +184,72 @@ async def test_a_timeout_of_the_callers_own_stays_its_own() -> None:
         with pytest.raises(TimeoutError):
             async with permits.permit(), asyncio.timeout(0.01):
                 await asyncio.sleep(1)
+
+
+def _call_at_intervals(service: FakeService, seconds: float, calls: int) -> list[int]:
+    """How many leases were held just before each further call, on a virtual clock."""
+
+    async def work() -> list[int]:
+        held: list[int] = []
+        async with LeasedPermits(service, 5) as permits:
+            for _ in range(calls):
+                async with permits.permit():
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(seconds)
+                held.append(len(service.leases))
+        return held
+
+    return run_virtually(work())
+
+
+def test_calls_now_and_then_run_through_one_lease() -> None:
+    """A short document has a call every half second, and a lease costs as much as a call."""
+    service = FakeService(5)
+    held = _call_at_intervals(service, 0.5, 6)
+    assert (service.given, held) == (1, [1] * 6)
+
+
+def test_a_slot_is_given_back_when_the_next_call_is_far() -> None:
+    """A process that thinks for seconds keeps nobody waiting."""
+    service = FakeService(5)
+    assert _call_at_intervals(service, 2.0, 3) == [0] * 3
+
+
+def test_of_several_slots_without_work_one_is_kept() -> None:
+    """The others may be wanted elsewhere."""
+    service = FakeService(5)
+
+    async def work() -> int:
+        async with LeasedPermits(service, 5) as permits:
+
+            async def call() -> None:
+                async with permits.permit():
+                    await asyncio.sleep(0.05)
+
+            await asyncio.gather(*(call() for _ in range(5)))
+            await asyncio.sleep(0.5)
+            return len(service.leases)
+
+    assert run_virtually(work()) == 1
+
+
+def test_a_slot_that_had_to_be_waited_for_is_not_kept_without_work() -> None:
+    """Others wait for it, too."""
+    service = FakeService(1)
+    service.leases.add("of another process")
+
+    async def work() -> int:
+        async with LeasedPermits(service, 1) as permits:
+
+            async def call() -> None:
+                async with permits.permit():
+                    await asyncio.sleep(0.05)
+
+            waiting = asyncio.create_task(call())
+            await asyncio.sleep(0.3)
+            service.leases.clear()
+            await waiting
+            await asyncio.sleep(0.2)
+            return len(service.leases)
+
+    assert run_virtually(work()) == 0
