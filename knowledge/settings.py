@@ -165,6 +165,9 @@ class Settings(BaseSettings):
     reports_url: str | None = Field(
         default=None, pattern=r"^https?://", description="where reports are served, for links to them in Prefect's UI"
     )
+    calibration: Path | None = Field(
+        default=None, description="a file of `benchmarks/fidelity.py --fit`: how sure facts of one's own model are"
+    )
     chat: EndpointSettings = EndpointSettings()
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()

@@ -239,7 +239,7 @@ async def test_the_facts_are_well_formed(model: EmbeddedExtractionModel, ontolog
     for relation in reading.relations.relations:
         ends = [i for i in (relation.subject, relation.object) if i is not None]
         assert all(0 <= i < len(reading.entities.entities) for i in ends)
-        assert 0 < relation.confidence <= 1
+        assert 0 < relation.claim <= 1
         assert ontology.get_property(relation.predicate) is not None
         assert relation.evidence
     indexes = [i for e in reading.entities.entities for i in e.mentions]
