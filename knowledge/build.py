@@ -8,7 +8,7 @@ from knowledge.answers.ports import AnswerModel
 from knowledge.domain import Extractor
 from knowledge.models.boundary import EndpointGuard, ModelBoundary
 from knowledge.models.journal import AnswerJournal
-from knowledge.ports import EmbeddingModel, ExtractionModel
+from knowledge.ports import EmbeddingModel, ExtractionModel, LinkModel
 from knowledge.search.embedding import EmbeddingService
 from knowledge.settings import CircuitSettings, EndpointSettings, Settings
 from knowledge.stages.confidence import RULES, UNKNOWN_MODEL, Calibration, read_calibration
@@ -106,6 +106,27 @@ async def open_answer_model(settings: Settings, guards: Guards | None = None) ->
     client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat))
     try:
         yield ChatAnswerModel(client)
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def open_link_model(
+    settings: Settings,
+    guards: Guards,
+    journal: AnswerJournal | None = None,
+    spending: SpendMeter | None = None,
+) -> AsyncGenerator[LinkModel | None]:
+    """The chat model that decides about links, recorded and bounded like those of `open_stages`; None without one."""
+    if not settings.chat.is_configured or not settings.linking.max_questions:
+        yield None
+        return
+    from knowledge.models.chat_linking import ChatLinkModel
+    from knowledge.models.openai import ChatClient
+
+    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat, spending), journal)
+    try:
+        yield ChatLinkModel(client)
     finally:
         await client.aclose()
 
