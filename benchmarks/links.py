@@ -29,6 +29,7 @@ from knowledge.ports import EmbeddingModel
 from knowledge.stages.names import folded_name
 from tables.ledger import Ledger
 from tables.links import link_entities, load_links
+from tables.schema import upgrade
 from tables.session import Database, create_database
 from tasks.activities import ActivityRecorder
 from tasks.link_questions import LinkQuestions
@@ -42,7 +43,7 @@ class KnowingModel:
     """Says of each pair what the annotation says, and counts."""
 
     same: set[Pair]
-    by: Extractor = Extractor("chat", "annotation")
+    by: Extractor = field(default_factory=lambda: Extractor("chat", "annotation"))
     questions: int = 0
     pairs: list[Pair] = field(default_factory=list[Pair])
 
@@ -158,8 +159,10 @@ def main() -> None:
     gold = read_gold(given.documents, _ORGANIZATION)
     rows: list[dict[str, object]] = []
     for questions in (0, *(given.questions or [2])):
-        with scratch_server() as server, Database(create_database(server)) as database:
-            rows.append(asyncio.run(measure(database, gold, questions)))
+        with scratch_server() as server:
+            url = server.get_uri()
+            upgrade(url)
+            rows.append(asyncio.run(measure(create_database(url), gold, questions)))
     print(json.dumps({"documents": len(gold), "rows": rows}, indent=None if given.json else 2))
 
 

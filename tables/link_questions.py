@@ -19,7 +19,7 @@ from tables.results import ResultStore
 from tables.session import Database
 
 _VERSION = "1"
-_NEAREST, LEAST_COSINE = 3, 0.8
+_NEAREST, LEAST_COSINE = 3, 0.85
 """So many of the nearest vectors are looked at for each entity, if they are as near as that."""
 _MOST_COMPARED = 10_000
 _CONTEXT_CHARACTERS = 150
