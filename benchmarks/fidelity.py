@@ -3,9 +3,13 @@
     python benchmarks/fidelity.py DOCUMENTS.jsonl ONTOLOGIES/ [--endpoint URL] [--out DIR] [--scorer SCORE.py] [--json]
 
 Extracts every document of a JSON-lines file (`doc_id`, `text`, `ontology`: the file stem or local name of one of the
-ontologies) with the plain pipeline, asking a chat endpoint, or the embedded extractor when none is given. Writes
+ontologies) with the plain pipeline and the models that the settings name, or those of an endpoint. Writes
 `graph.jsonl`, `mentions.jsonl` and `rejections.jsonl`. With a scorer, a script that takes the documents and the graph
 and writes a report with `--json FILE`, the report's figures are printed too.
+
+`confidence` says how well the facts' confidences agree with the annotation: what the extractor claimed, what the
+shipped calibration makes of it, and what one fitted to these documents would, each ontology or document held out.
+`--fit FILE` writes that one, for `KNOWLEDGE_CALIBRATION`.
 """
 
 import argparse
@@ -18,7 +22,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from annotation import Annotation, verdicts
+from calibration import JudgedFact, calibration_report, fit
 
 from knowledge.build import open_stages
 from knowledge.domain import Document
@@ -28,7 +35,12 @@ from knowledge.ontology import Ontology, load_ontology
 from knowledge.ontology.names import local_name
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
 from knowledge.settings import EndpointSettings, Settings
+from knowledge.stages.assembly import Assembly
+from knowledge.stages.calls import StageAnswer, StageCall, run_plainly
+from knowledge.stages.resolution import ground
+from knowledge.stages.stages import Stages
 
+Result = TypeVar("Result")
 _ORGANIZATION = OrganizationId("benchmark")
 _DOCUMENTS_AT_ONCE = 4
 
@@ -39,6 +51,7 @@ class Annotated:
 
     document: Document
     ontology: Ontology
+    annotation: Annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,16 @@ class Reading:
 
     annotated: Annotated
     result: ExtractionResult
+    assembly: Assembly
+
+    def judged_facts(self) -> list[JudgedFact]:
+        """The facts that count, with what spoke for them."""
+        document, ontology, graph = self.annotated.document, self.annotated.ontology, self.result.graph
+        grounds = ground(self.assembly, document, ontology, graph.ontology_id, graph.extraction_id).grounds
+        return [
+            JudgedFact(grounds[relation.id], right, document.name, ontology.iri)
+            for relation, right in verdicts(graph, self.annotated.annotation)
+        ]
 
     @property
     def export(self) -> GraphExport:
@@ -65,22 +88,49 @@ def read_annotated(documents: Path, ontologies: Path, wanted: Sequence[str]) -> 
         record: dict[str, Any] = json.loads(line)
         if not wanted or record["doc_id"] in wanted or record.get("dataset") in wanted:
             document = Document.of(_ORGANIZATION, record["doc_id"], record["text"])
-            found.append(Annotated(document, known[record["ontology"]]))
+            found.append(Annotated(document, known[record["ontology"]], Annotation(record)))
     return found
 
 
-async def extract(items: Sequence[Annotated], endpoint: str | None, options: ExtractionOptions) -> list[Reading]:
-    """Every document's reading, in order."""
-    remote = EndpointSettings(base_url=endpoint, model="benchmark") if endpoint else EndpointSettings()
+async def extract(
+    items: Sequence[Annotated], endpoint: str | None, options: ExtractionOptions
+) -> tuple[list[Reading], Stages]:
+    """Every document's reading, in order, and the stages that read them."""
+    settings = _settings(endpoint)
     turns = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
-    async with open_stages(Settings(chat=remote, embedding=remote)) as stages:
-        pipeline = ExtractionPipeline(stages)
+    async with open_stages(settings) as stages:
 
         async def read(item: Annotated) -> Reading:
             async with turns:
-                return Reading(item, await pipeline.run(item.document, item.ontology, options))
+                keeping = _AssemblyKeeper()
+                result = await ExtractionPipeline(stages.run_by(keeping)).run(item.document, item.ontology, options)
+                assert keeping.assembly is not None
+                return Reading(item, result, keeping.assembly)
 
-        return list(await asyncio.gather(*(read(item) for item in items)))
+        return list(await asyncio.gather(*(read(item) for item in items))), stages
+
+
+def _settings(endpoint: str | None) -> Settings:
+    """Those of the environment, with another endpoint for both kinds of models if one is given."""
+    settings = Settings()
+    if endpoint is None:
+        return settings
+    chat = {"base_url": endpoint, "model": settings.chat.model or "benchmark"}
+    embedding = EndpointSettings(base_url=endpoint, model="benchmark")
+    return settings.model_copy(update={"chat": settings.chat.model_copy(update=chat), "embedding": embedding})
+
+
+class _AssemblyKeeper:
+    """Runs stages plainly, and keeps what the graph is made from."""
+
+    def __init__(self) -> None:
+        self.assembly: Assembly | None = None
+
+    async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
+        answer = await run_plainly(call)
+        if isinstance(answer.value, Assembly):
+            self.assembly = answer.value
+        return answer
 
 
 def summarize(readings: Sequence[Reading], seconds: float) -> dict[str, Any]:
@@ -138,19 +188,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("documents", type=Path)
     parser.add_argument("ontologies", type=Path)
-    parser.add_argument("--endpoint", help="an OpenAI-compatible endpoint; without one the embedded extractor reads")
+    parser.add_argument("--endpoint", help="an OpenAI-compatible endpoint, instead of the settings' models")
     parser.add_argument("--out", type=Path, default=Path("fidelity"))
     parser.add_argument("--scorer", type=Path)
     parser.add_argument("--only", action="append", default=[], help="a doc_id or dataset to read; may be repeated")
     parser.add_argument("--options", default="{}", help="extraction options as JSON")
     parser.add_argument("--show", type=int, default=0, help="so many losses of each document in score.txt")
+    parser.add_argument("--fit", type=Path, help="write the calibration that these documents give")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     options = ExtractionOptions.model_validate_json(given.options)
     items = read_annotated(given.documents, given.ontologies, given.only)
     started = time.perf_counter()
-    readings = asyncio.run(extract(items, given.endpoint, options))
+    readings, stages = asyncio.run(extract(items, given.endpoint, options))
     measured = summarize(readings, time.perf_counter() - started)
+    facts = [fact for reading in readings for fact in reading.judged_facts()]
+    if facts:
+        measured["confidence"] = calibration_report(facts, stages.calibration)
+    if facts and given.fit is not None:
+        fitted = fit(facts, stages.calibration, stages.extraction_model.extractor.model)
+        given.fit.write_text(fitted.model_dump_json(indent=2), "utf-8")
     write_out(readings, given.out)
     if given.scorer is not None:
         measured["scores"] = score(given.scorer, given.documents, given.out, show=given.show)

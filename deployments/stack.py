@@ -103,8 +103,9 @@ def require_models_of(stack: RunningStack, settings: Settings) -> None:
     """
     if stack.model_fingerprint != model_fingerprint(settings):
         raise ConfigurationError(
-            "the stack was started with other model settings (KNOWLEDGE_CHAT__…, KNOWLEDGE_EMBEDDING__…) than "
-            "this command carries: stop it with `knowledge down` and try again, or leave the settings away"
+            "the stack was started with other model settings (KNOWLEDGE_CHAT__…, KNOWLEDGE_EMBEDDING__…, "
+            "KNOWLEDGE_CALIBRATION) than this command carries: stop it with `knowledge down` and try again, or leave "
+            "the settings away"
         )
 
 

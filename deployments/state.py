@@ -70,9 +70,10 @@ def write_state(path: Path, state: StackState) -> None:
 
 
 def model_fingerprint(settings: Settings) -> str:
-    """A digest of the model settings: two stacks of equal fingerprint ask the same models in the same way."""
+    """A digest of the model settings: stacks of equal fingerprint ask the same models, and believe them as far."""
     endpoints = [_revealed(endpoint) for endpoint in (settings.chat, settings.embedding)]
-    return hashlib.sha256(json.dumps(endpoints, sort_keys=True).encode()).hexdigest()[:32]
+    chosen = [*endpoints, str(settings.calibration)]
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _revealed(endpoint: EndpointSettings) -> dict[str, object]:

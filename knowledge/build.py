@@ -5,11 +5,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from knowledge.answers.ports import AnswerModel
+from knowledge.domain import Extractor
 from knowledge.models.boundary import EndpointGuard, ModelBoundary
 from knowledge.models.journal import AnswerJournal
-from knowledge.ports import EmbeddingModel, ExtractionModel
+from knowledge.ports import EmbeddingModel, ExtractionModel, LinkModel
 from knowledge.search.embedding import EmbeddingService
 from knowledge.settings import CircuitSettings, EndpointSettings, Settings
+from knowledge.stages.confidence import RULES, UNKNOWN_MODEL, Calibration, read_calibration
 from knowledge.stages.stages import Stages
 from resilience.board import EndpointBoard, Sharers
 from resilience.gate import EndpointGate, GatePolicy
@@ -68,7 +70,19 @@ async def open_stages(
     guards = guards or guards_of(settings)
     async with AsyncExitStack() as stack:
         extraction = _extraction_model(settings.chat, guards.chat, journal, spending, stack)
-        yield Stages(extraction, _embedding_model(settings.embedding, guards.embedding, journal, spending, stack))
+        embedding = _embedding_model(settings.embedding, guards.embedding, journal, spending, stack)
+        yield Stages(extraction, embedding, calibration_of(settings, extraction.extractor))
+
+
+def calibration_of(settings: Settings, extractor: Extractor) -> Calibration:
+    """How an extractor's facts are weighed: by the file that the settings name, else by what is known of its kind.
+
+    Raises:
+        ConfigurationError: the file is no calibration, or one of another model.
+    """
+    if settings.calibration is None:
+        return UNKNOWN_MODEL if settings.chat.is_configured else RULES
+    return read_calibration(settings.calibration, extractor)
 
 
 @asynccontextmanager
@@ -92,6 +106,27 @@ async def open_answer_model(settings: Settings, guards: Guards | None = None) ->
     client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat))
     try:
         yield ChatAnswerModel(client)
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def open_link_model(
+    settings: Settings,
+    guards: Guards,
+    journal: AnswerJournal | None = None,
+    spending: SpendMeter | None = None,
+) -> AsyncGenerator[LinkModel | None]:
+    """The chat model that decides about links, recorded and bounded like those of `open_stages`; None without one."""
+    if not settings.chat.is_configured or not settings.linking.max_questions:
+        yield None
+        return
+    from knowledge.models.chat_linking import ChatLinkModel
+    from knowledge.models.openai import ChatClient
+
+    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat, spending), journal)
+    try:
+        yield ChatLinkModel(client)
     finally:
         await client.aclose()
 

@@ -4,6 +4,7 @@ Spans here are relative to the chunk's passage, so that an answer serves whereve
 """
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from knowledge.domain import Extractor, Literal, Span, Usage
 
@@ -114,16 +115,33 @@ class FoundEntities:
     rejections: tuple[Rejection, ...] = ()
 
 
+class Support(IntEnum):
+    """How the passage bears out a statement; the higher, the better.
+
+    The quotation names both ends, or an end only by a pronoun; or it is not there, but one sentence names both ends.
+    """
+
+    UNQUOTED = 0
+    UNNAMED = 1
+    QUOTED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class FoundRelation:
-    """A fact in a passage between entities given by index, or from an entity to a literal."""
+    """A fact in a passage between entities given by index, or from an entity to a literal.
+
+    `claim` is what its extractor gives for its confidence; `places` are where the passage states it, each time by
+    itself.
+    """
 
     subject: int
     predicate: str
     object: int | None
     literal: Literal | None
-    confidence: float
+    claim: float
     evidence: tuple[Span, ...]
+    support: Support = Support.QUOTED
+    places: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Whether entities of two documents are one thing. Rules decide, and say why; nothing is merged, only linked.
 
+What rules leave open a chat model may decide, when there is one (`doubtful_links`).
+
 A link can be undone without a trace in either document's graph, because it is all that a merge consists of.
 """
 
@@ -28,10 +30,14 @@ _LEAST_LIKE_CHARACTERS = 8
 
 
 class LinkStatus(StrEnum):
-    """What holds of a link; one that was undone stays so, however often the documents are read again."""
+    """What holds of a link; one that was undone stays so, however often the documents are read again.
+
+    A `declined` one was proposed, and a model that was asked says that the two are different things.
+    """
 
     ACCEPTED = "accepted"
     PROPOSED = "proposed"
+    DECLINED = "declined"
     UNDONE = "undone"
 
 
@@ -109,6 +115,14 @@ def _sought(key: str) -> str:
         if key.startswith(mine):
             return theirs + key.removeprefix(mine)
     return key
+
+
+def may_be_one(one: Described, other: Described) -> bool:
+    """Whether neither the classes of two entities nor what is said of them speaks against it."""
+    mine, theirs = set(one.entity.classes), set(other.entity.classes)
+    if mine and theirs and not mine & theirs:
+        return False
+    return all(weight > _CONTRADICTION for weight, _ in _circumstances(one, other))
 
 
 def judge(one: Described, other: Described) -> EntityLink | None:

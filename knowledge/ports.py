@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from knowledge.domain import ExtractionProgress, Extractor, Usage
+from knowledge.doubtful_links import DoubtfulPair, Verdicts
 from knowledge.findings import FoundMentions
 from knowledge.ontology import Ontology
 
@@ -46,6 +47,23 @@ class EmbeddingModel(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
         """One vector for each text; no texts give no vectors and cost no call."""
+        ...
+
+
+class LinkModel(Protocol):
+    """Says of pairs of entities whether they are one thing."""
+
+    @property
+    def by(self) -> Extractor:
+        """Who says so."""
+        ...
+
+    async def decide(self, pairs: Sequence[DoubtfulPair]) -> Verdicts:
+        """A verdict on each pair, in their order, from one question.
+
+        Raises:
+            ModelError: one of its leaves.
+        """
         ...
 
 

@@ -121,6 +121,19 @@ class AnswerSettings(BaseModel):
     )
 
 
+class LinkingSettings(BaseModel):
+    """How the documents of an organisation are linked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_questions: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="to the chat model about doubtful links, at most so many for each document; 0: rules alone",
+    )
+
+
 class RetentionSettings(BaseModel):
     """How long what is over is kept. Graphs, documents and ontologies stay; 0 or `none` keeps for good."""
 
@@ -165,6 +178,9 @@ class Settings(BaseSettings):
     reports_url: str | None = Field(
         default=None, pattern=r"^https?://", description="where reports are served, for links to them in Prefect's UI"
     )
+    calibration: Path | None = Field(
+        default=None, description="a file of `benchmarks/fidelity.py --fit`: how sure facts of one's own model are"
+    )
     chat: EndpointSettings = EndpointSettings()
     embedding: EndpointSettings = EndpointSettings()
     documents: DocumentSettings = DocumentSettings()
@@ -173,6 +189,7 @@ class Settings(BaseSettings):
     spend: SpendSettings = SpendSettings()
     recovery: RecoverySettings = RecoverySettings()
     answers: AnswerSettings = AnswerSettings()
+    linking: LinkingSettings = LinkingSettings()
     retention: RetentionSettings = RetentionSettings()
     worker: WorkerSettings = WorkerSettings()
 

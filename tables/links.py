@@ -21,6 +21,7 @@ from tables.session import Database
 _MOST_CANDIDATES = 50
 _NAMESAKES_KEY = "namesakes"
 """Kept among the keys of an entity whose document's graph has another entity of one of its names."""
+PERSON = "person"
 _DATE_TYPES = ("date", "dateTime", "gYear", "gYearMonth")
 
 
@@ -56,6 +57,8 @@ class EntityLinkRow(OrgTable):
     score: Mapped[float]
     reasons: Mapped[tuple[str, ...]]
     status: Mapped[LinkStatus]
+    decided_by: Mapped[str] = mapped_column(server_default="")
+    """A model, or `PERSON`; empty where rules alone speak."""
 
 
 def link_entities(
@@ -76,7 +79,7 @@ def link_entities(
         keys = {entity.id: keys_of(entity) for entity in _entities(session, own).values()}
         _write_keys(session, organization_id, keys, execution_id)
         candidates = _candidates(session, extraction_id, keys)
-        described = _described(session, {*own, *(other for _, other in candidates)})
+        described = describe(session, {*own, *(other for _, other in candidates)})
         judged = (judge(described[entity], described[other]) for entity, other in candidates)
         links = {link.id: link for link in judged if link is not None}
         return _write_links(session, organization_id, links.values(), execution_id)
@@ -155,7 +158,8 @@ def _entities(session: Session, ids: Iterable[EntityId]) -> dict[EntityId, Entit
     return {row.id: Entity(row.id, row.label, row.classes, row.aliases) for row in session.execute(query)}
 
 
-def _described(session: Session, ids: set[EntityId]) -> dict[EntityId, Described]:
+def describe(session: Session, ids: set[EntityId]) -> dict[EntityId, Described]:
+    """The entities with what their documents say of them."""
     entities = _entities(session, ids)
     facts: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
     dates: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
@@ -214,7 +218,8 @@ def _write_links(
         statement = statement.on_conflict_do_update(
             index_elements=["organization_id", "id"],
             set_={"score": new.score, "reasons": new.reasons, "status": new.status},
-            where=(table.c.status != LinkStatus.UNDONE)
+            where=(table.c.decided_by == "")
+            & (table.c.status != LinkStatus.UNDONE)
             & ((table.c.score != new.score) | (table.c.reasons != new.reasons)),
         )
         changed += len(session.execute(statement.returning(table.c.id)).all())
@@ -262,7 +267,8 @@ def set_link_status(database: Database, organization_id: OrganizationId, link_id
         StoreUnavailable: the database did not answer.
     """
     row = EntityLinkRow
-    statement = update(row).where(row.organization_id == organization_id, row.id == link_id).values(status=status)
+    statement = update(row).where(row.organization_id == organization_id, row.id == link_id)
+    statement = statement.values(status=status, decided_by=PERSON)
     with database.org_session(organization_id) as session:
         if not session.execute(statement.returning(row.id)).all():
             raise NotFound("link", link_id)

@@ -13,7 +13,7 @@ from prefect import get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import Abort
 
-from knowledge.build import open_stages
+from knowledge.build import open_link_model, open_stages
 from knowledge.documents import document_name
 from knowledge.domain import (
     Document,
@@ -27,8 +27,9 @@ from knowledge.domain import (
 from knowledge.errors import ExecutionCancelled, KnowledgeError, ModelHeldBack, SpendCeilingReached
 from knowledge.ids import ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from knowledge.models.journal import AnswerJournal
+from knowledge.ontology import Ontology
 from knowledge.pipeline import ExtractionOptions, ExtractionPipeline, ExtractionResult
-from knowledge.ports import ProgressObserver
+from knowledge.ports import LinkModel, ProgressObserver
 from knowledge.settings import Settings
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
@@ -49,6 +50,7 @@ from tasks.fencing import fenced
 from tasks.inputs import Inputs, StoredOntology
 from tasks.interruptions import is_interruption
 from tasks.keepsakes import Keepsakes
+from tasks.link_questions import LinkQuestions
 from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.review import Review
 from tasks.run_view import RunView
@@ -186,14 +188,15 @@ class _Execution:
             await set_aside(client, self._ledger, execution_id, self._flow_run_id, reason)
         raise Abort(reason)
 
-    async def _open_stages(self, opened: AsyncExitStack, spending: SpendMeter) -> Stages:
+    async def _open_models(self, opened: AsyncExitStack, spending: SpendMeter) -> tuple[Stages, LinkModel | None]:
         """The stages with this run's models. Embedded ones have nothing to share and nothing to lose."""
         settings = self._settings
         guards = await opened.enter_async_context(open_guards(settings, self._storage.database, self._keepsakes.leases))
         journal = None
         if settings.chat.is_configured or settings.embedding.is_configured:
             journal = opened.enter_context(AnswerJournal(self._keepsakes.answers))
-        return await opened.enter_async_context(open_stages(settings, guards, journal, spending))
+        stages = await opened.enter_async_context(open_stages(settings, guards, journal, spending))
+        return stages, await opened.enter_async_context(open_link_model(settings, guards, journal, spending))
 
     async def extract(
         self,
@@ -211,7 +214,7 @@ class _Execution:
         ontology = await inputs.ontology(request.ontology)
         policy = RetryPolicy(settings.retry.attempts, settings.retry.first_delay_seconds, settings.retry.jitter)
         async with AsyncExitStack() as opened:
-            stages = await self._open_stages(opened, spending)
+            stages, link_model = await self._open_models(opened, spending)
             recorder = await opened.enter_async_context(
                 ActivityRecorder(self._ledger, state.id, fence=self._fence.held)
             )
@@ -231,7 +234,8 @@ class _Execution:
                 spent = await self._spent(state, result.statistics)
                 found = Extracted(state.id, document, ontology, result, spent, state.resumes)
                 await review.hold(await present(found))
-            await self._publish(recorder, result.graph, state.id)
+            questions = None if link_model is None else self._link_questions(link_model, recorder)
+            await self._publish(recorder, result.graph, state.id, ontology.ontology, questions)
         statistics = await self._spent(state, result.statistics)
         await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
         return Extracted(state.id, document, ontology, result, statistics, state.resumes)
@@ -276,7 +280,18 @@ class _Execution:
             seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         )
 
-    async def _publish(self, recorder: ActivityRecorder, graph: KnowledgeGraph, execution_id: ExecutionId) -> None:
+    def _link_questions(self, model: LinkModel, recorder: ActivityRecorder) -> LinkQuestions:
+        most = self._settings.linking.max_questions
+        return LinkQuestions(self._database, self._request.organization_id, model, most, recorder, self._fence.held)
+
+    async def _publish(
+        self,
+        recorder: ActivityRecorder,
+        graph: KnowledgeGraph,
+        execution_id: ExecutionId,
+        ontology: Ontology,
+        questions: LinkQuestions | None,
+    ) -> None:
         policy = self._settings.retry
 
         @task(
@@ -296,6 +311,8 @@ class _Execution:
                 await asyncio.to_thread(
                     link_entities, self._database, organization_id, graph.extraction_id, execution_id
                 )
+            if questions is not None:
+                await questions.decide(graph.extraction_id, ontology, execution_id)
 
         await publish_graph()
         self._observe(recorder)(ExtractionProgress(Stage.PUBLISH, 1, 1))

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knowledge.domain import Chunk, Extractor, Literal, Span
-from knowledge.findings import FoundEmbeddings, FoundEntities, FoundMentions, FoundRelations
+from knowledge.findings import FoundEmbeddings, FoundEntities, FoundMentions, FoundRelations, Support
+from knowledge.stages.relations import UNKNOWN_PREDICATE
 
-STAGE_VERSION = "3"
+STAGE_VERSION = "4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +61,28 @@ class FactEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A relation between nodes given by index."""
+    """A relation between nodes given by index, and the places that state it (see `findings.FoundRelation`)."""
 
     subject: int
     predicate: str
     object: int | None
     literal: Literal | None
-    confidence: float
+    claim: float
     evidence: tuple[FactEvidence, ...]
+    support: Support = Support.QUOTED
+    places: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Nodes in order of first mention, and the facts between them; nodes of one thing are not joined yet."""
+    """Nodes in order of first mention, and the facts between them; nodes of one thing are not joined yet.
+
+    `failed` counts the statements that the text did not bear out.
+    """
 
     nodes: tuple[Node, ...]
     facts: tuple[Fact, ...]
+    failed: int = 0
 
 
 def assemble(findings: Sequence[ChunkFindings]) -> Assembly:
@@ -93,7 +100,13 @@ def assemble(findings: Sequence[ChunkFindings]) -> Assembly:
             first = len(nodes)
             nodes.extend(_nodes(found, found.mentions, place))
             facts.extend(_facts(found, first, place))
-    return Assembly(tuple(nodes), tuple(facts))
+    return Assembly(tuple(nodes), tuple(facts), sum(map(_failed, findings)))
+
+
+def _failed(found: ChunkFindings) -> int:
+    """Statements in other words than the ontology's may well be true: they do not count."""
+    rejections = found.relations.rejections if found.relations else ()
+    return sum(rejection.reason != UNKNOWN_PREDICATE for rejection in rejections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +146,10 @@ def _facts(found: ChunkFindings, first: int, place: _Place) -> list[Fact]:
             relation.predicate,
             None if relation.object is None else first + relation.object,
             relation.literal,
-            relation.confidence,
+            relation.claim,
             tuple(FactEvidence(*place.of(span)) for span in relation.evidence),
+            relation.support,
+            tuple(place.of(span)[0] for span in relation.places),
         )
         for relation in (found.relations.relations if found.relations else ())
     ]

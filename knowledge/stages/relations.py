@@ -13,6 +13,7 @@ from knowledge.findings import (
     ListedThing,
     Rejection,
     Statement,
+    Support,
 )
 from knowledge.literals import find_value, normalise_literal
 from knowledge.ontology import Ontology, OntologyProperty, PropertyKind
@@ -20,12 +21,7 @@ from knowledge.quotes import locate, occurrences
 from knowledge.stages.chunking import sentence_spans
 from knowledge.stages.mentions import names_of
 
-STAGE_VERSION = "2"
-
-# A fact whose quotation is not in the passage, but whose ends are named together in a sentence, is worth less;
-# so is one whose quotation names an end only by a pronoun.
-_UNQUOTED_FACTOR = 0.5
-_UNNAMED_FACTOR = 0.8
+STAGE_VERSION = "3"
 UNKNOWN_PREDICATE = "has a predicate that the ontology does not have"
 """Why a statement that cannot be mapped to the ontology is rejected."""
 _FILLERS = frozenset({"", "n/a", "na", "none", "null", "nil", "unknown", "unspecified", "not specified", "-", "?"})
@@ -101,11 +97,11 @@ class _FactReader:
             raise _Unusable("leads from a thing to itself")
         linked = target if isinstance(target, int) else None
         literal = target.literal if isinstance(target, _Value) else item.literal
-        evidence, confidence = item.evidence, item.confidence
+        evidence, support = item.evidence, Support.QUOTED
         if not evidence:
-            evidence, factor = self._grounded(quoted, self._ends(subject, target))
-            confidence = round(confidence * factor, 4)
-        return FoundRelation(subject, predicate.iri, linked, literal, confidence, evidence)
+            evidence, support = self._grounded(quoted, self._ends(subject, target))
+        places = item.evidence or evidence[:1]
+        return FoundRelation(subject, predicate.iri, linked, literal, item.confidence, evidence, support, places)
 
     def _ends(self, subject: int, target: int | _Value | Literal) -> list[tuple[Span, ...]]:
         """Where the passage names the ends of a fact; a literal that came without its place may be anywhere."""
@@ -157,19 +153,19 @@ class _FactReader:
                 return _Value(normalise_literal(surface, ranges), span.shifted(place.start))
         raise _Unusable("leads to a value that the passage does not have")
 
-    def _grounded(self, quoted: tuple[Span, ...], ends: Sequence[tuple[Span, ...]]) -> tuple[tuple[Span, ...], float]:
-        """The evidence, completed so that it names both ends, and what that takes off the confidence."""
+    def _grounded(self, quoted: tuple[Span, ...], ends: Sequence[tuple[Span, ...]]) -> tuple[tuple[Span, ...], Support]:
+        """The evidence, completed so that it names both ends, and how good it was."""
         if not quoted:
             for sentence in self._sentences:
                 if all(any(sentence.contains(span) for span in spans) for spans in ends):
-                    return (sentence,), _UNQUOTED_FACTOR
+                    return (sentence,), Support.UNQUOTED
             raise _Unusable("quotes evidence that is not in the passage")
-        evidence, factor = set(quoted), 1.0
+        evidence, support = set(quoted), Support.QUOTED
         for spans in ends:
             if not any(part.overlaps(span) for part in evidence for span in spans):
                 evidence.add(self._sentence_of(_nearest(spans, quoted[0])))
-                factor = _UNNAMED_FACTOR
-        return tuple(sorted(evidence)), factor
+                support = Support.UNNAMED
+        return tuple(sorted(evidence)), support
 
     def _sentence_of(self, span: Span) -> Span:
         return next((sentence for sentence in self._sentences if sentence.overlaps(span)), span)
@@ -200,4 +196,5 @@ def _nearest(spans: Sequence[Span], quote: Span) -> Span:
 
 def _merged(first: FoundRelation, second: FoundRelation) -> FoundRelation:
     evidence = tuple(sorted({*first.evidence, *second.evidence}))
-    return replace(first, confidence=max(first.confidence, second.confidence), evidence=evidence)
+    best = max(first, second, key=lambda fact: (fact.support, fact.claim))
+    return replace(best, evidence=evidence, places=tuple(sorted({*first.places, *second.places})))

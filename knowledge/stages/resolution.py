@@ -1,8 +1,8 @@
 """Resolve: nodes that are one thing become one entity, facts that say the same become one relation."""
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from knowledge.domain import (
     Document,
@@ -16,13 +16,28 @@ from knowledge.domain import (
 from knowledge.ids import EntityId, EvidenceId, ExtractionId, MentionId, OntologyId, RelationId
 from knowledge.ontology import Ontology
 from knowledge.stages.assembly import Assembly, Fact, Node
+from knowledge.stages.confidence import UNKNOWN_MODEL, Calibration, Grounds, record_of
 from knowledge.stages.identity import cluster
 from knowledge.stages.names import folded_name
 from knowledge.stages.validation import flag_violations
 
-STAGE_VERSION = "2"
-# Repetition alone makes nothing certain.
-_MOST_CONFIDENT = 0.99
+STAGE_VERSION = "3"
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedGraph:
+    """A graph whose facts have their extractor's claim for a confidence, and what speaks for each of them."""
+
+    graph: KnowledgeGraph
+    grounds: Mapping[RelationId, Grounds]
+
+    def calibrated(self, calibration: Calibration) -> KnowledgeGraph:
+        """The graph with each fact's confidence as the calibration has it."""
+        relations = (
+            replace(relation, confidence=calibration.probability(self.grounds[relation.id]))
+            for relation in self.graph.relations
+        )
+        return replace(self.graph, relations=tuple(relations))
 
 
 def resolve(
@@ -31,12 +46,25 @@ def resolve(
     ontology: Ontology,
     ontology_id: OntologyId,
     extraction_id: ExtractionId,
+    calibration: Calibration = UNKNOWN_MODEL,
 ) -> KnowledgeGraph:
     """The document's graph; ids are derived from the extraction and the findings."""
+    return ground(assembly, document, ontology, ontology_id, extraction_id).calibrated(calibration)
+
+
+def ground(
+    assembly: Assembly,
+    document: Document,
+    ontology: Ontology,
+    ontology_id: OntologyId,
+    extraction_id: ExtractionId,
+) -> GroundedGraph:
+    """The document's graph, and what speaks for each of its facts."""
     clusters = cluster(assembly, ontology)
     entities, entity_of = _entities(assembly.nodes, clusters, document, extraction_id)
     mentions = {m.id: m for n, node in enumerate(assembly.nodes) for m in _mentions(node, entity_of[n], extraction_id)}
-    relations = _relations(assembly.facts, entity_of, document, extraction_id)
+    stated = _stated(assembly.facts, entity_of, extraction_id)
+    relations = _relations(stated, entity_of, document)
     embeddings = _embeddings(assembly.nodes, clusters, entities)
     graph = KnowledgeGraph(
         extraction_id,
@@ -47,7 +75,9 @@ def resolve(
         tuple(sorted(relations, key=lambda relation: relation.id)),
         tuple(sorted(embeddings, key=lambda embedding: embedding.entity_id)),
     )
-    return flag_violations(graph, ontology)
+    graph = flag_violations(graph, ontology)
+    record = record_of(len(assembly.facts), assembly.failed)
+    return GroundedGraph(graph, {r.id: _grounds(stated[r.id], record, bool(r.flags)) for r in graph.relations})
 
 
 def _entities(
@@ -95,16 +125,23 @@ def _mentions(node: Node, entity_id: EntityId, extraction_id: ExtractionId) -> l
     ]
 
 
-def _relations(
-    facts: Sequence[Fact], entity_of: dict[int, EntityId], document: Document, extraction_id: ExtractionId
-) -> list[Relation]:
-    same: dict[RelationId, list[Fact]] = defaultdict(list)
+def _stated(
+    facts: Sequence[Fact], entity_of: dict[int, EntityId], extraction_id: ExtractionId
+) -> dict[RelationId, list[Fact]]:
+    """The facts that say the same, by the id of what they say."""
+    same: defaultdict[RelationId, list[Fact]] = defaultdict(list)
     for fact in facts:
         same[_relation_id(fact, entity_of, extraction_id)].append(fact)
+    return same
+
+
+def _relations(
+    stated: Mapping[RelationId, Sequence[Fact]], entity_of: dict[int, EntityId], document: Document
+) -> list[Relation]:
     relations: list[Relation] = []
-    for relation_id, stated in same.items():
-        first = stated[0]
-        evidence = {e.id: e for fact in stated for e in _evidence(fact, relation_id, document)}
+    for relation_id, facts in stated.items():
+        first = facts[0]
+        evidence = {e.id: e for fact in facts for e in _evidence(fact, relation_id, document)}
         relations.append(
             Relation(
                 relation_id,
@@ -112,24 +149,18 @@ def _relations(
                 first.predicate,
                 None if first.object is None else entity_of[first.object],
                 first.literal,
-                _confidence(stated),
+                max(fact.claim for fact in facts),
                 tuple(sorted(evidence.values(), key=lambda e: e.id)),
             )
         )
     return relations
 
 
-def _confidence(stated: Sequence[Fact]) -> float:
-    """That of the strongest statement, and more when further passages say it elsewhere: 1 - the product of doubts.
-
-    A sentence read twice, because passages overlap, says it once.
-    """
-    strongest: dict[object, float] = {}
-    for fact in stated:
-        place = min((evidence.span for evidence in fact.evidence), default=None)
-        strongest[place] = max(strongest.get(place, 0.0), fact.confidence)
-    doubt = math.prod(1.0 - confidence for confidence in strongest.values())
-    return max(max(strongest.values()), min(_MOST_CONFIDENT, round(1.0 - doubt, 4)))
+def _grounds(stated: Sequence[Fact], record: float, flagged: bool) -> Grounds:
+    """Those of the best statement. A sentence read twice, because passages overlap, says it once."""
+    best = max(stated, key=lambda fact: (fact.support, fact.claim))
+    places = {span for fact in stated for span in fact.places}
+    return Grounds(best.claim, best.support, max(1, len(places)), record, flagged)
 
 
 def _relation_id(fact: Fact, entity_of: dict[int, EntityId], extraction_id: ExtractionId) -> RelationId:

@@ -19,6 +19,7 @@ from knowledge.ports import EmbeddingModel, ExtractionModel
 from knowledge.stages import assembly, chunking, entities, mentions, relations, resolution
 from knowledge.stages.assembly import Assembly, ChunkFindings
 from knowledge.stages.calls import StageAnswer, StageCall, StageRunner, run_plainly
+from knowledge.stages.confidence import UNKNOWN_MODEL, Calibration
 
 Result = TypeVar("Result")
 EMBEDDINGS_VERSION = "1"
@@ -30,6 +31,7 @@ class Stages:
 
     extraction_model: ExtractionModel
     embedding_model: EmbeddingModel
+    calibration: Calibration = UNKNOWN_MODEL
     runner: StageRunner = run_plainly
 
     def run_by(self, runner: StageRunner) -> "Stages":
@@ -46,7 +48,7 @@ class Stages:
             f"relations:{relations.STAGE_VERSION}",
             f"embeddings:{EMBEDDINGS_VERSION}:{self.embedding_model.model}",
             f"assemble:{assembly.STAGE_VERSION}",
-            f"resolve:{resolution.STAGE_VERSION}",
+            f"resolve:{resolution.STAGE_VERSION}:{self.calibration.digest}",
         )
 
     async def chunk(
@@ -119,7 +121,7 @@ class Stages:
         return await self._unkept(
             Stage.RESOLVE,
             None,
-            lambda: resolution.resolve(found, document, ontology, ontology_id, extraction_id),
+            lambda: resolution.resolve(found, document, ontology, ontology_id, extraction_id, self.calibration),
             KnowledgeGraph,
         )
 

@@ -72,6 +72,7 @@ def test_the_fingerprint_changes_with_every_model_setting_and_with_nothing_else(
         Settings(chat=chat.model_copy(update={"api_key": SecretStr("other")})),
         Settings(chat=chat.model_copy(update={"max_concurrency": 1})),
         Settings(chat=chat, embedding=chat),
+        Settings(chat=chat, calibration=Path("calibration.json")),
     ]
-    assert len({model_fingerprint(each) for each in [settings, *changed]}) == 5
+    assert len({model_fingerprint(each) for each in [settings, *changed]}) == 6
     assert model_fingerprint(settings) == model_fingerprint(Settings(chat=chat, port=9999, home=Path("/x")))

@@ -198,3 +198,27 @@ def test_parameters_that_do_not_fit_are_refused_at_the_door(stack: StackUnderTes
         parameters = ("-p", "document=a", "-p", "ontology=b", "-p", wrong)
         ran = stack.command("prefect", "deployment", "run", "extraction/default", *parameters, **api)
         assert ran.exit_code == 1, wrong
+
+
+def _answer_about_spellings(path: str, body: JSON) -> Reply:
+    """Finds the one person that a passage names, and says that two spellings are one."""
+    if path.endswith("embeddings"):
+        return knowing_model(path, body)
+    asked = body["messages"][1]["content"]
+    if body["response_format"]["json_schema"]["name"] == "links":
+        quoted = {"evidence_a": "name: Wilhelm R", "evidence_b": "Wilhelm R", "reason": "one spelling of two"}
+        return chat_reply(json.dumps({"verdicts": [{"pair": "P1", "same": True, **quoted}]}))
+    name = next(name for name in ("Wilhelm Roentgen", "Wilhelm Rontgen") if name in asked)
+    person = {"id": "e1", "name": name, "types": ["person"], "mentions": [{"text": name, "start": 0}]}
+    return chat_reply(json.dumps({"entities": [person], "relations": []}))
+
+
+def test_what_rules_cannot_tell_is_put_to_the_model(stack: StackUnderTest) -> None:
+    """The question is counted with the run's, and its answer is a link with a reason."""
+    stack.endpoint.answer = _answer_about_spellings
+    texts = ("Wilhelm Roentgen lived there.", "Wilhelm Rontgen died there.")
+    runs = [stack.run(stack.write(f"{n}.txt", text), organization="spellings") for n, text in enumerate(texts)]
+    assert [ran.executions[0]["stats"]["model_calls"] for ran in runs] == [1, 2]
+    (link,) = json.loads(stack.command("knowledge", "links", "--organization", "spellings", "--json").stdout)
+    assert link["status"] == "accepted"
+    assert link["reasons"][-1].startswith("scripted says that they are one: one spelling of two")

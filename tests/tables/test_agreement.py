@@ -54,7 +54,7 @@ AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (ActivityRecord, WorkflowActivity, {"duration_seconds"}, set()),
     (Signal, WorkflowSignal, set(), set()),
     (ProgressEvent, ProgressEventRow, {"id"}, set()),
-    (EntityLink, EntityLinkRow, set(), set()),
+    (EntityLink, EntityLinkRow, {"decided_by"}, set()),
     (Batch, WorkflowBatch, set(), set()),
     (BatchDocument, WorkflowBatchDocument, set(), set()),
 ]

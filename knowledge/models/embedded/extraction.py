@@ -24,7 +24,7 @@ from knowledge.models.embedded.passages import Passage, PassageCache, Reader
 from knowledge.ontology import Ontology
 
 # Raise it with every change of the rules that can change an answer: stored answers are kept by it.
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 _MAX_ONTOLOGIES = 8
 _ASKED = Usage(model_calls=1)
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def _stated(relation: FoundRelation) -> Statement:
         _key(relation.subject),
         relation.predicate,
         "" if relation.object is None else _key(relation.object),
-        confidence=relation.confidence,
+        confidence=relation.claim,
         literal=relation.literal,
         evidence=relation.evidence,
     )

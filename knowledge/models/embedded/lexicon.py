@@ -16,7 +16,7 @@ DOUBTING_WORDS = frozenset(["may", "might", "would", "could", "should", "can"])
 LABEL_KINDS = {
     "PERSON": "person",
     "ORG": "organization",
-    "GPE": "place",
+    "GPE": "territory",
     "LOC": "place",
     "FAC": "facility",
     "NORP": "ethnic group",

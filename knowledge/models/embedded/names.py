@@ -14,6 +14,7 @@ _JOINTS = _CONNECTORS | {"for", "in"}
 _PARTICLES = frozenset(["van", "von", "der", "den", "de", "la", "le", "du", "da", "di", "del"])
 _TRAILING = _CONNECTORS | {"for", "in", "and", "by", "at", "on", ","}
 _NAMELESS = ("calendar", "sentence_openers", "honours", "titles")
+_LONGEST_GLOSS = 200
 _OF_HEADS = frozenset({"organization", "event", "award", "territory", "facility", "law", "landform", "body of water"})
 
 
@@ -35,11 +36,21 @@ def find_names(parse: Parse) -> tuple[NamedSpan, ...]:
         *_unnamed(parse, runs),
     ]
     for span in candidates:
-        if not any(taken[span.first : span.last]):
+        if not any(taken[span.first : span.last]) and not _is_gloss(parse, span):
             taken[span.first : span.last] = b"\1" * (span.last - span.first)
             found.append(span)
     found.extend(_repeated(parse, found, taken))
     return tuple(sorted(found, key=lambda span: span.first))
+
+
+def _is_gloss(parse: Parse, span: NamedSpan) -> bool:
+    """Whether a word only says which language follows: "(Japanese: …, Hepburn: …)"."""
+    tokens, text = parse.tokens, parse.text
+    opened = text.rfind("(", max(0, tokens[span.first].start - _LONGEST_GLOSS), tokens[span.first].start)
+    between = text[opened : tokens[span.first].start]
+    stands_alone = between.rstrip()[-1:] in {"(", ",", ";"}
+    is_open = opened >= 0 and ")" not in between
+    return is_open and stands_alone and span.last < len(tokens) and tokens[span.last].text == ":"
 
 
 def _trimmed(parse: Parse, span: NamedSpan) -> NamedSpan | None:

@@ -22,7 +22,8 @@ from knowledge.models.embedded.values import Value, find_values, life_dates
 from knowledge.models.embedded.vocabulary import ClassVocabulary
 from knowledge.ontology import Ontology
 
-_REFINING_CONFIDENCE = 0.55
+# A fact that is likelier wrong than right is not given, but may tell of which class a thing is.
+_LEAST_CONFIDENCE, _LEAST_TELLING = 0.5, 0.2
 _VALUE_LABELS = {"date": "DATE", "number": "CARDINAL"}
 
 
@@ -110,7 +111,7 @@ class Passage:
         spans = [self._named(m.span, m.text) for m in mentions]
         groups = cluster([(m.text, s.label) for m, s in zip(mentions, spans, strict=True)])
         found = [self._entity(group, mentions, spans, reader) for group in groups]
-        relations = self._relate([[spans[i] for i in group] for group in groups], found, reader)
+        relations = self._relate([[spans[i] for i in group] for group in groups], found, reader, _LEAST_TELLING)
         refined = self._refined(found, relations, reader)
         used = {i for r in relations for i in (r.subject, r.object) if i is not None}
         return tuple(entity for index, entity in enumerate(refined) if entity.classes or index in used)
@@ -143,8 +144,6 @@ class Passage:
         properties = {p.iri: p for p in reader.ontology.properties}
         added: dict[int, dict[str, None]] = {}
         for relation in relations:
-            if relation.confidence < _REFINING_CONFIDENCE:
-                continue
             term = properties[relation.predicate]
             ends = (
                 (relation.subject, reader.ontology.effective_domains(term)),
@@ -170,10 +169,14 @@ class Passage:
     ) -> tuple[FoundRelation, ...]:
         """The facts that the passage states about the entities."""
         spans = [[self._named(mentions[i].span, mentions[i].text) for i in e.mentions] for e in entities]
-        return self._relate(spans, entities, reader)
+        return self._relate(spans, entities, reader, _LEAST_CONFIDENCE)
 
     def _relate(
-        self, spans: list[list[NamedSpan]], entities: Sequence[FoundEntity], reader: Reader
+        self,
+        spans: list[list[NamedSpan]],
+        entities: Sequence[FoundEntity],
+        reader: Reader,
+        least_confidence: float,
     ) -> tuple[FoundRelation, ...]:
         places = {i: tuple(group) for i, group in enumerate(spans)}
         profiles = {i: profile_of(self._parse, group) for i, group in places.items()}
@@ -181,7 +184,7 @@ class Passage:
         things = tuple(Thing(profiles[i], e.classes) for i, e in enumerate(entities))
         frames = (*self._frames, *self._lives(places, profiles))
         finder = RelationFinder(self._parse, reader.vocabulary, reader.cues, things, references, self._values)
-        return finder.find(frames)
+        return finder.find(frames, least_confidence)
 
     def _lives(self, places: dict[int, tuple[NamedSpan, ...]], profiles: dict[int, Profile]) -> Iterator[Frame]:
         """Births and deaths in the parentheses after people's names."""

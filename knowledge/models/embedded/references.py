@@ -1,7 +1,7 @@
 """Who or what a token stands for: a named thing, also through a pronoun or a phrase such as "the company"."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knowledge.models.embedded.lexicon import taxonomy
 from knowledge.models.embedded.parsing import NamedSpan, Parse, Token
@@ -15,6 +15,8 @@ _REACH_OF_PRONOUNS = 3
 # "The film" may well be another one than that of the sentence before last.
 _REACH_OF_PHRASES = 1
 _SUBJECT_CERTAINTY = 0.85
+# Where the passage has spoken of several films, "the film" is mostly none of those that are near.
+_PHRASE_CERTAINTY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,10 @@ class References:
         if not definite or narrowed or taxonomy().find(token.lemma) is None:
             return None
         found = self._latest(token, lambda p: p.is_a(token.lemma) == 1.0, "", reach=_REACH_OF_PHRASES)
-        return found if found is not None and found.certainty >= _SUBJECT_CERTAINTY else None
+        if found is None or found.certainty < _SUBJECT_CERTAINTY:
+            return None
+        of_kind = {place.entity for place in self._history if self._profiles[place.entity].is_a(token.lemma) == 1.0}
+        return replace(found, certainty=_PHRASE_CERTAINTY) if len(of_kind) > 1 else found
 
     def _latest(
         self, token: Token, suits: Callable[[Profile], bool], pronoun: str, reach: int = _REACH_OF_PRONOUNS

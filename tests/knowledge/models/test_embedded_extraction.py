@@ -165,6 +165,28 @@ async def test_pronouns_and_definite_phrases_stand_for_what_was_named(
     assert not {m.text.lower() for m in reading.mentions.mentions} & {"she", "it", "the company"}
 
 
+async def test_a_definite_phrase_that_may_stand_for_several_gives_no_fact(
+    model: EmbeddedExtractionModel, ontology: Ontology
+) -> None:
+    """Likelier wrong than right: a fact about the wrong company is worse than none."""
+    text = (
+        "Intel Corporation is a company. Microsoft Corporation is a company. The company employs 221,000 people. "
+        "It was founded by Bill Gates."
+    )
+    reading = await _read(model, text, ontology)
+    assert not [fact for fact in reading.facts if fact[1] == "numberOfEmployees"]
+
+
+async def test_the_name_of_a_language_before_a_title_in_brackets_names_nothing(
+    model: EmbeddedExtractionModel, ontology: Ontology
+) -> None:
+    """It would be taken for the subject of the sentence."""
+    text = "Paradise Now (Arabic: al-Janna) is a film directed by Hany Abu-Assad."
+    reading = await _read(model, text, ontology)
+    assert "Arabic" not in {m.text for m in reading.mentions.mentions}
+    assert {subject for subject, _, _ in reading.facts} == {"Paradise Now"}
+
+
 async def test_things_without_a_proper_name_are_found_where_a_relation_speaks_of_them(
     model: EmbeddedExtractionModel, ontology: Ontology
 ) -> None:
@@ -239,7 +261,7 @@ async def test_the_facts_are_well_formed(model: EmbeddedExtractionModel, ontolog
     for relation in reading.relations.relations:
         ends = [i for i in (relation.subject, relation.object) if i is not None]
         assert all(0 <= i < len(reading.entities.entities) for i in ends)
-        assert 0 < relation.confidence <= 1
+        assert 0 < relation.claim <= 1
         assert ontology.get_property(relation.predicate) is not None
         assert relation.evidence
     indexes = [i for e in reading.entities.entities for i in e.mentions]

@@ -12,16 +12,19 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from knowledge.build import guards_of, open_link_model
+from knowledge.doubtful_links import DoubtfulPair
 from knowledge.errors import ModelUnavailable
+from knowledge.ids import EntityId
 from knowledge.models.chat_extraction import ChatExtractionModel
 from knowledge.models.journal import AnswerJournal
 from knowledge.models.journaling import JournalingTransport
 from knowledge.models.openai import ChatClient, OpenAIEmbeddingModel
 from knowledge.models.wire import WireTransport
-from knowledge.settings import EndpointSettings
+from knowledge.settings import EndpointSettings, Settings
 from tests.boundaries import boundary
 from tests.sample import TEXT, knowing_model, sample_ontology
-from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, scripted
+from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, chat_reply, scripted
 
 
 def _settings(endpoint: ScriptedEndpoint) -> EndpointSettings:
@@ -243,3 +246,16 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     with AnswerJournal(path) as journal:
         journal.recorder(b"q" * 32)(b"answer")
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+async def test_a_question_about_links_is_on_record_too(tmp_path: Path) -> None:
+    """Who takes over a run that died between a verdict and its row does not pay for the verdict again."""
+    pair = DoubtfulPair(EntityId.derive("a"), EntityId.derive("b"), 0.5, (), ("name: WHO",), ("name: World Health",))
+    with scripted(lambda path, body: chat_reply('{"verdicts": []}')) as endpoint:
+        settings = Settings(chat=EndpointSettings(base_url=endpoint.base_url, model="scripted"))
+        for _ in range(2):
+            with AnswerJournal(tmp_path / "answers") as journal:
+                async with open_link_model(settings, guards_of(settings), journal) as model:
+                    assert model is not None
+                    await model.decide([pair])
+        assert len(endpoint.requests) == 1

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from knowledge.domain import Literal, Span
-from knowledge.findings import FoundRelation, FoundRelations, Statement
+from knowledge.findings import FoundRelation, FoundRelations, Statement, Support
 from knowledge.stages.entities import find_entities
 from knowledge.stages.relations import find_relations
 from tests.findings import ADA, BORN, OSLO, TEXT, mentioned, related
@@ -18,7 +18,8 @@ def _facts(**item: object) -> tuple[list[FoundRelation], list[str]]:
 def test_a_fact_has_its_quoted_evidence() -> None:
     """Evidence is a span of the passage, not the model's word."""
     found, rejected = _facts(confidence=0.9)
-    assert found == [FoundRelation(0, f"{NAMESPACE}bornIn", 1, None, 0.9, (Span(20, 43),))]
+    place = (Span(20, 43),)
+    assert found == [FoundRelation(0, f"{NAMESPACE}bornIn", 1, None, 0.9, place, places=place)]
     assert not rejected
 
 
@@ -61,7 +62,7 @@ def test_ids_are_understood_in_any_case_and_names_for_ids() -> None:
 def test_a_fact_whose_quotation_is_missing_needs_a_sentence_with_both_ends() -> None:
     """A made-up quotation does not carry a fact; a sentence that names both ends still does."""
     (found,), _ = _facts(evidence="nobody wrote this", confidence=1)
-    assert (found.evidence, found.confidence) == ((Span(20, 58),), 0.5)
+    assert (found.evidence, found.support) == ((Span(20, 58),), Support.UNQUOTED)
     prize = {"id": "e2", "name": "Prize", "types": ["prize"], "mentions": ["“Nordlys” Prize"]}
     won = {"subject_id": "e1", "predicate": "won", "object_id": "e2", "evidence": "nobody wrote this"}
     assert not related(ADA, prize, relations=(won,)).relations
@@ -76,7 +77,7 @@ def test_evidence_that_names_an_end_by_a_pronoun_is_completed_by_the_last_senten
         "Brandt was born in Oslo on 4 May 1901.",
         "She won the “Nordlys” Prize.",
     ]
-    assert found.confidence == 0.8
+    assert found.support is Support.UNNAMED
 
 
 def test_facts_about_nothing_known_are_rejected_with_the_reason() -> None:
@@ -91,7 +92,7 @@ def test_the_same_fact_said_twice_is_one() -> None:
     """With the evidence of both."""
     again = {**BORN, "object_id": "E2", "evidence": TEXT[20:58], "confidence": 0.9}
     (found,) = related(ADA, OSLO, relations=(BORN, again)).relations
-    assert (found.confidence, len(found.evidence)) == (0.9, 2)
+    assert (found.claim, len(found.evidence), len(found.places)) == (0.9, 2, 2)
 
 
 def test_a_fact_about_a_thing_that_the_passage_does_not_name_is_rejected() -> None:
@@ -117,8 +118,8 @@ def test_an_extractor_that_knows_where_the_passage_says_it_is_believed() -> None
         Statement("e1", f"{NAMESPACE}birthDate", literal=date, confidence=0.9, evidence=place),
     )
     assert found.relations == (
-        FoundRelation(0, f"{NAMESPACE}bornIn", 1, None, 0.65432, place),
-        FoundRelation(0, f"{NAMESPACE}birthDate", None, date, 0.9, place),
+        FoundRelation(0, f"{NAMESPACE}bornIn", 1, None, 0.65432, place, places=place),
+        FoundRelation(0, f"{NAMESPACE}birthDate", None, date, 0.9, place, places=place),
     )
     assert not found.rejections
 

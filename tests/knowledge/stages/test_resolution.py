@@ -5,7 +5,8 @@ from dataclasses import replace
 from knowledge.domain import Chunk, Document, Extractor, KnowledgeGraph, Literal, Span
 from knowledge.ids import ChunkId, ExtractionId, OntologyId, OrganizationId
 from knowledge.stages.assembly import Assembly, Fact, FactEvidence, Node, NodeMention
-from knowledge.stages.resolution import resolve
+from knowledge.stages.confidence import UNKNOWN_MODEL, Grounds
+from knowledge.stages.resolution import ground, resolve
 from tests.sample import NAMESPACE, sample_ontology
 
 TEXT = "x" * 400
@@ -22,10 +23,11 @@ def _node(name: str, start: int, *classes: str) -> Node:
 
 
 def _fact(subject: int, target: int | Literal, start: int = 0, confidence: float = 0.5) -> Fact:
-    evidence = (FactEvidence(Span(start, start + 5), CHUNK, BY),)
-    if isinstance(target, Literal):
-        return Fact(subject, f"{NAMESPACE}birthDate", None, target, confidence, evidence)
-    return Fact(subject, f"{NAMESPACE}bornIn", target, None, confidence, evidence)
+    place = Span(start, start + 5)
+    linked, literal = (None, target) if isinstance(target, Literal) else (target, None)
+    predicate = f"{NAMESPACE}{'bornIn' if literal is None else 'birthDate'}"
+    evidence = (FactEvidence(place, CHUNK, BY),)
+    return Fact(subject, predicate, linked, literal, confidence, evidence, places=(place,))
 
 
 def _resolve(*nodes: Node, facts: tuple[Fact, ...] = ()) -> KnowledgeGraph:
@@ -33,19 +35,35 @@ def _resolve(*nodes: Node, facts: tuple[Fact, ...] = ()) -> KnowledgeGraph:
     return resolve(assembly, DOCUMENT, sample_ontology(), OntologyId.derive("o"), ExtractionId.derive("e"))
 
 
+def _ground(*nodes: Node, facts: tuple[Fact, ...], failed: int = 0) -> list[Grounds]:
+    assembly = Assembly(nodes, facts, failed)
+    grounded = ground(assembly, DOCUMENT, sample_ontology(), OntologyId.derive("o"), ExtractionId.derive("e"))
+    return list(grounded.grounds.values())
+
+
 def test_a_fact_said_twice_is_one_with_both_pieces_of_evidence() -> None:
     """No duplicates, and what two places say is surer than what one says."""
     nodes = (_node("Ada", 0, PERSON), _node("Oslo", 10, CITY), _node("Ada", 100, PERSON), _node("Oslo", 110, CITY))
-    (relation,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3, 100, 0.9))).relations
-    assert relation.confidence == 0.95
+    (once,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3))).relations
+    (relation,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3, 100))).relations
+    assert relation.confidence > once.confidence
     assert sorted(e.span for e in relation.evidence) == [Span(0, 5), Span(100, 105)]
 
 
 def test_a_sentence_read_twice_makes_nothing_surer() -> None:
     """Passages overlap; the same evidence counts once."""
     nodes = (_node("Ada", 0, PERSON), _node("Oslo", 10, CITY), _node("Ada", 100, PERSON), _node("Oslo", 110, CITY))
-    (relation,) = _resolve(*nodes, facts=(_fact(0, 1), _fact(2, 3, 0, 0.9))).relations
-    assert relation.confidence == 0.9
+    once = _ground(*nodes, facts=(_fact(0, 1, 0, 0.9),))
+    twice = _ground(*nodes, facts=(_fact(0, 1), _fact(2, 3, 0, 0.9)))
+    assert [(g.claim, g.places) for g in (*once, *twice)] == [(0.9, 1)] * 2
+
+
+def test_statements_that_the_text_does_not_bear_out_make_the_others_less_sure() -> None:
+    """What can be checked tells how far to believe a model in what cannot."""
+    nodes, facts = (_node("Ada", 0, PERSON), _node("Oslo", 10, CITY)), (_fact(0, 1),)
+    (believed,), (doubted,) = _ground(*nodes, facts=facts), _ground(*nodes, facts=facts, failed=20)
+    assert believed.record > doubted.record
+    assert UNKNOWN_MODEL.probability(believed) > UNKNOWN_MODEL.probability(doubted)
 
 
 def test_a_value_written_in_two_ways_is_one_fact() -> None:

@@ -1,0 +1,190 @@
+"""What a chat model may be asked about links: doubtful pairs, the verdicts that are stored, and the links they make."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy import or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from knowledge.domain import Extractor
+from knowledge.doubtful_links import DoubtfulPair, Surroundings, Verdict, decided, doubtful_pair
+from knowledge.ids import EntityId, ExecutionId, ExtractionId, OrganizationId, digest_of
+from knowledge.linking import LinkStatus
+from tables.base import table_of
+from tables.graph import EntityRow, ExtractionRow
+from tables.links import EntityLinkRow, describe
+from tables.results import ResultStore
+from tables.session import Database
+
+_VERSION = "1"
+_NEAREST, LEAST_COSINE = 3, 0.85
+"""So many of the nearest vectors are looked at for each entity, if they are as near as that."""
+_MOST_COMPARED = 10_000
+_CONTEXT_CHARACTERS = 150
+# Bounded, whatever the organisation has: of more vectors the newest are compared.
+_NEAR = text(
+    """
+    WITH pool AS MATERIALIZED (
+        SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
+        JOIN knowledge.extraction x ON x.organization_id = e.organization_id AND x.id = e.extraction_id
+        WHERE e.organization_id = :organization_id AND x.deleted_at IS NULL AND x.document_id <> :document
+        ORDER BY e.created_at DESC, e.id LIMIT :compared
+    )
+    SELECT own.entity_id, near.entity_id, near.cosine FROM knowledge.embedding own
+    CROSS JOIN LATERAL (
+        SELECT p.entity_id, 1 - (p.vector <=> own.vector) AS cosine FROM pool p
+        WHERE p.model = own.model AND p.dimensions = own.dimensions
+        ORDER BY p.vector <=> own.vector, p.entity_id LIMIT :nearest
+    ) near
+    WHERE own.organization_id = :organization_id AND own.extraction_id = :extraction AND near.cosine >= :least
+    ORDER BY near.cosine DESC, 1, 2
+    """
+)
+_CONTEXTS = text(
+    """
+    SELECT DISTINCT ON (m.entity_id) m.entity_id,
+        substr(d.text, greatest(1, m.span_start + 1 - :around), m.span_end - m.span_start + 2 * :around)
+    FROM knowledge.mention m
+    JOIN knowledge.extraction x ON x.organization_id = m.organization_id AND x.id = m.extraction_id
+    JOIN knowledge.document d ON d.organization_id = x.organization_id AND d.id = x.document_id
+    WHERE m.organization_id = :organization_id AND m.entity_id = ANY(:ids)
+    ORDER BY m.entity_id, m.span_start
+    """
+)
+
+
+def doubtful_pairs(
+    database: Database,
+    organization_id: OrganizationId,
+    extraction_id: ExtractionId,
+    names: Mapping[str, str],
+    most: int,
+) -> tuple[DoubtfulPair, ...]:
+    """At most so many of the extraction's doubtful pairs: what rules propose, then what the nearest vectors propose.
+
+    `names` are those of classes and predicates, by IRI. Pairs that are linked, or that somebody has decided, are none.
+
+    Raises:
+        StoreUnavailable: the database did not answer.
+    """
+    with database.org_session(organization_id) as session:
+        proposed, known = _linked(session, organization_id, extraction_id)
+        near = [pair for pair in _near(session, organization_id, extraction_id) if frozenset(pair) not in known]
+        # Of three proposals hardly more than one is doubtful; the rest need not be described.
+        pairs = list(dict.fromkeys((*proposed, *near)))[: most * 3]
+        ids = {end for pair in pairs for end in pair}
+        described = describe(session, ids)
+        around = Surroundings(_contexts(session, organization_id, ids), names)
+        found = (doubtful_pair(described[one], described[other], around) for one, other in pairs)
+        return tuple({(p.one, p.other): p for p in found if p is not None}.values())[:most]
+
+
+def _linked(
+    session: Session, organization_id: OrganizationId, extraction_id: ExtractionId
+) -> tuple[list[tuple[EntityId, EntityId]], set[frozenset[EntityId]]]:
+    """The pairs that rules propose, the surest first, and all that there are links of."""
+    own = select(EntityRow.id).where(
+        EntityRow.organization_id == organization_id, EntityRow.extraction_id == extraction_id
+    )
+    row = EntityLinkRow
+    query = select(row.entity_id, row.other_id, row.status, row.decided_by).where(
+        row.organization_id == organization_id, or_(row.entity_id.in_(own), row.other_id.in_(own))
+    )
+    rows = session.execute(query.order_by(row.score.desc(), row.id)).all()
+    proposed = [(one, other) for one, other, status, by in rows if status is LinkStatus.PROPOSED and not by]
+    return proposed, {frozenset((one, other)) for one, other, _, _ in rows}
+
+
+def _near(
+    session: Session, organization_id: OrganizationId, extraction_id: ExtractionId
+) -> list[tuple[EntityId, EntityId]]:
+    document = session.scalar(
+        select(ExtractionRow.document_id).where(
+            ExtractionRow.organization_id == organization_id, ExtractionRow.id == extraction_id
+        )
+    )
+    given = {"organization_id": organization_id, "extraction": extraction_id, "document": document}
+    bounds = {"nearest": _NEAREST, "least": LEAST_COSINE, "compared": _MOST_COMPARED}
+    return [(EntityId(row[0]), EntityId(row[1])) for row in session.execute(_NEAR, {**given, **bounds})]
+
+
+def _contexts(session: Session, organization_id: OrganizationId, ids: set[EntityId]) -> dict[EntityId, str]:
+    given = {"organization_id": organization_id, "ids": sorted(map(str, ids)), "around": _CONTEXT_CHARACTERS}
+    return {EntityId(row[0]): row[1] for row in session.execute(_CONTEXTS, given)}
+
+
+class KeptVerdicts:
+    """Verdicts by content: the same model is not asked twice about a pair of which it is shown the same."""
+
+    def __init__(self, database: Database, organization_id: OrganizationId) -> None:
+        self._results = ResultStore(database)
+        self._organization_id = organization_id
+
+    def find(self, by: Extractor, pairs: Sequence[DoubtfulPair]) -> dict[DoubtfulPair, Verdict]:
+        """The verdicts that are stored.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        keys = {self._key(by, pair): pair for pair in pairs}
+        stored = self._results.read_many(self._organization_id, keys)
+        return {keys[key]: _verdict(payload) for key, payload in stored.items()}
+
+    def keep(self, by: Extractor, verdicts: Mapping[DoubtfulPair, Verdict]) -> None:
+        """Stores verdicts, all or none, those without use too.
+
+        Raises:
+            ResultNotPersisted: they could not be stored.
+        """
+        payloads = {self._key(by, pair): json.dumps(asdict(said)).encode() for pair, said in verdicts.items()}
+        self._results.write_many(self._organization_id, payloads)
+
+    def _key(self, by: Extractor, pair: DoubtfulPair) -> str:
+        digest = digest_of(_VERSION, by.digest, *pair.one_lines, "", *pair.other_lines)
+        return f"{self._organization_id}/link/{digest}"
+
+
+def _verdict(payload: bytes) -> Verdict:
+    said = json.loads(payload)
+    first, second = said["evidence"]
+    return Verdict(said["same"], said["reason"], (first, second))
+
+
+def write_verdicts(
+    database: Database,
+    organization_id: OrganizationId,
+    verdicts: Mapping[DoubtfulPair, Verdict],
+    model: str,
+    execution_id: ExecutionId,
+) -> int:
+    """Writes the links that the verdicts make; how many are new or changed. What a person decided stays.
+
+    Raises:
+        StoreUnavailable: the database did not answer; nothing has changed.
+    """
+    links = [link for pair, said in verdicts.items() if (link := decided(pair, said, model)) is not None]
+    table = table_of(EntityLinkRow)
+    changed = 0
+    with database.org_session(organization_id) as session:
+        for link in sorted(links, key=lambda link: link.id):
+            statement = insert(table).values(
+                organization_id=organization_id,
+                id=link.id,
+                entity_id=link.entity_id,
+                other_id=link.other_id,
+                score=link.score,
+                reasons=link.reasons,
+                status=link.status,
+                decided_by=model,
+                source=str(execution_id),
+            )
+            new = statement.excluded
+            changes = {name: getattr(new, name) for name in ("score", "reasons", "status", "decided_by")}
+            open_still = (table.c.decided_by == "") & (table.c.status != LinkStatus.UNDONE)
+            statement = statement.on_conflict_do_update(
+                index_elements=["organization_id", "id"], set_=changes, where=open_still
+            )
+            changed += len(session.execute(statement.returning(table.c.id)).all())
+    return changed
