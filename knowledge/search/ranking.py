@@ -72,6 +72,7 @@ class Ranking:
         self._channels = channels
         self._limit = limit
         self._fits = fits_of(channels.asked)
+        self._asks_nothing = not stems(question.rest)
         self._steps = {step.link.id: step for step in channels.reached}
         self._weights = [
             (float(name.end - name.start), set(question.bearers[name.key]))
@@ -145,8 +146,7 @@ class Ranking:
         step = self._steps.get(link.id)
         if step is not None and step.hops > 1:
             return (step.name_fit if self._question.names else 0.0), step.predicate_fit
-        asks_nothing = not stems(self._question.rest)
-        return self._name_fit(link, ends), 1.0 if asks_nothing else self._fits.get(link.predicate, 0.0)
+        return self._name_fit(link, ends), 1.0 if self._asks_nothing else self._fits.get(link.predicate, 0.0)
 
     def _name_fit(self, link: Link, ends: Mapping[EntityId, FactEnd]) -> float:
         """The share, by length, of the question's names that the fact's ends bear; without names, their likeness."""

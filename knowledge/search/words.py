@@ -32,6 +32,7 @@ STOP_WORDS = frozenset(_STOP_TEXT.split())
 """Words that carry nothing of what is asked."""
 
 
+@lru_cache(maxsize=10_000)  # the names of predicates, for every question
 def stems(text: str) -> tuple[str, ...]:
     """The stems of the text's words in order, without stop words."""
     return tuple(stem for word in words(text) if (stem := stem_of(word)))
