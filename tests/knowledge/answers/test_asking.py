@@ -1,7 +1,11 @@
 """Answers from a graph: backed, sure or declined, with and without a chat model, through outages and injections."""
 
+import asyncio
+import itertools
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +14,7 @@ import pytest
 from knowledge.answers.answer import NOT_IN_THE_GRAPH, CitationKind
 from knowledge.answers.asking import AnswerOptions, GroundedAnswerGenerator, QuestionRefused, WhenUnavailable
 from knowledge.build import open_answer_model
-from knowledge.errors import ModelUnavailable
+from knowledge.errors import ModelHeldBack, ModelUnavailable
 from knowledge.ids import OrganizationId
 from knowledge.search.embedding import EmbeddingService
 from knowledge.search.retrieval import Retriever
@@ -20,6 +24,8 @@ from tables.search_view import OrganizationSearch
 from tables.session import Database
 from tests.graphs import FILMS, WordVectors, index, publish_facts
 from tests.scripted_endpoint import JSON, Reply, ScriptedEndpoint, chat_reply, scripted
+
+_FAILURES = CircuitSettings().failures
 
 
 @pytest.fixture
@@ -37,9 +43,9 @@ def _extractive(database: Database, organization_id: OrganizationId) -> Grounded
 
 @asynccontextmanager
 async def _written(
-    database: Database, organization_id: OrganizationId, endpoint: ScriptedEndpoint
+    database: Database, organization_id: OrganizationId, endpoint: ScriptedEndpoint, max_concurrency: int = 8
 ) -> AsyncGenerator[GroundedAnswerGenerator]:
-    remote = EndpointSettings(base_url=endpoint.base_url, model="scripted")
+    remote = EndpointSettings(base_url=endpoint.base_url, model="scripted", max_concurrency=max_concurrency)
     source = OrganizationSearch(database, organization_id)
     async with open_answer_model(Settings(chat=remote, circuit=CircuitSettings(patience_seconds=0.2))) as model:
         kept = KeptAnswerStore(database, organization_id)
@@ -194,6 +200,44 @@ async def test_an_endpoint_that_takes_no_calls_is_not_waited_for(database: Datab
         assert len(endpoint.requests) == 1
     assert answer.values == ("Ada Brandt",)
     assert "has been throttling" in answer.notes[0]
+
+
+async def test_an_open_circuit_gives_the_extractive_answer_or_a_clear_error_at_once(
+    database: Database, films: OrganizationId
+) -> None:
+    """Nobody waits half a minute for a probe, and an endpoint that is down is not asked again."""
+    with scripted(_always(Reply({"error": "down"}, status=500))) as endpoint:
+        async with _written(database, films, endpoint) as generator:
+            for _ in range(_FAILURES):
+                await generator.answer("Who directed Night Ferry?")
+            asked, began = len(endpoint.requests), time.perf_counter()
+            answer = await generator.answer("Who directed Night Ferry?")
+            with pytest.raises(ModelHeldBack, match="has been down"):
+                await generator.answer("Who directed Night Ferry?", AnswerOptions(WhenUnavailable.FAIL))
+            spent = time.perf_counter() - began
+        assert (asked, len(endpoint.requests)) == (_FAILURES, _FAILURES)
+    assert answer.values == ("Ada Brandt",)
+    assert "has been down" in answer.notes[0]
+    assert spent < 1
+
+
+async def test_an_outage_among_many_questions_costs_a_handful_of_calls_and_no_answer(
+    database: Database, films: OrganizationId
+) -> None:
+    """The endpoint dies under twenty questions at once: each is answered, by the model or by the documents."""
+    said = _saying(("Night Ferry was directed by Ada Brandt.", _director))
+    seen = itertools.count()
+
+    def dying(path: str, body: JSON) -> Reply:
+        return said(path, body) if next(seen) < 4 else Reply({"error": "down"}, status=503)
+
+    with scripted(dying) as endpoint:
+        async with _written(database, films, endpoint, max_concurrency=2) as generator:
+            asked = (generator.answer(f"Who directed Night Ferry, in words of {n}?") for n in range(20))
+            answers = await asyncio.gather(*asked)
+        assert len(endpoint.requests) <= 4 + _FAILURES + 1
+    assert Counter(answer.by.name for answer in answers) == {"chat": 4, "extractive answer": 16}
+    assert all("Ada Brandt" in answer.text for answer in answers)
 
 
 @pytest.mark.parametrize("where", ["document", "question"])
