@@ -7,9 +7,9 @@ from knowledge.answers.answer import (
     AnswerSentence,
     Citation,
     CitationKind,
-    Confidence,
     TraceStep,
 )
+from knowledge.answers.confidence import Confidence
 from knowledge.answers.selection import answering_facts
 from knowledge.domain import Extractor, Span
 from knowledge.search.findings import Fact, FactEnd, FactEvidence, Findings, FoundFact

@@ -91,7 +91,7 @@ async def test_without_a_model_the_documents_own_sentences_answer(database: Data
     assert kinds == set(CitationKind)
     assert all(sentence.citations for sentence in answer.sentences)
     assert answer.trace[0].said == ("Night Ferry was directed by Ada Brandt.",)
-    assert answer.confidence.value == pytest.approx(0.9 * answer.confidence.predicate)
+    assert answer.confidence.value == pytest.approx(0.9 * answer.confidence.reading, abs=1e-4)
     assert answer.by.name == "extractive answer"
 
 
