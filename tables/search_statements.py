@@ -90,20 +90,20 @@ WORDED = text(
 )
 LINKS = text(
     f"""
-    SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+    SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
     WHERE organization_id = :organization_id AND id = ANY(:ids) AND deleted_at IS NULL
     """
 )
 LINKS_OF = text(
     f"""
     WITH at AS (
-        SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+        SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
         WHERE organization_id = :organization_id AND subject_id = ANY(:ids) AND deleted_at IS NULL
         UNION
-        SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+        SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
         WHERE organization_id = :organization_id AND object_id = ANY(:ids) AND deleted_at IS NULL
     )
-    SELECT at.id, at.subject_id, at.predicate, at.object_id, at.confidence FROM at
+    SELECT at.* FROM at
     LEFT JOIN unnest(CAST(:predicates AS text[]), CAST(:fits AS float[])) AS p(iri, fit) ON p.iri = at.predicate
     ORDER BY coalesce(p.fit, 0) DESC, at.confidence DESC, at.id LIMIT :limit
     """

@@ -163,7 +163,8 @@ def _hits(rows: Sequence[Any], limit: int) -> tuple[EntryHit, ...]:
 
 def _link(row: Any) -> Link:
     target = None if row.object_id is None else EntityId(row.object_id)
-    return Link(RelationId(row.id), EntityId(row.subject_id), row.predicate, target, row.confidence)
+    literal = () if row.literal_lexical is None else (row.literal_lexical, row.literal_surface)
+    return Link(RelationId(row.id), EntityId(row.subject_id), row.predicate, target, row.confidence, literal)
 
 
 def _fact(

@@ -64,8 +64,9 @@ class TraceStep:
 class Answer:
     """What the graph says on a question. Without an answer `sentences` is empty and `reason` says what is missing.
 
-    `values` are the asked-for ends of the facts, where the answer is a list of them. `notes` say what a reader must
-    know about how the answer came about: sentences dropped, an endpoint that was away.
+    A question that is not understood says nothing about the graph. `values` are the asked-for ends of the facts, where
+    the answer is a list of them. `notes` say what a reader must know about how the answer came about: sentences
+    dropped, an endpoint that was away.
     """
 
     question: str
@@ -76,6 +77,7 @@ class Answer:
     trace: tuple[TraceStep, ...] = ()
     dropped: tuple[DroppedSentence, ...] = ()
     reason: str = ""
+    is_understood: bool = True
     notes: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
 
@@ -87,6 +89,8 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer in prose."""
+        if not self.is_understood:
+            return self.reason
         if not self.sentences:
             return f"{NOT_IN_THE_GRAPH} {self.reason}".strip()
         return " ".join(sentence.text for sentence in self.sentences)

@@ -12,7 +12,7 @@ _DERIVATIONS = frozenset(
 )
 # Forms of one word that share too little for a stemmer.
 _IRREGULAR = {
-    **dict.fromkeys(("born", "birth", "birthed"), "birth"),
+    **dict.fromkeys(("born", "birth", "birthdate", "birthday", "birthed", "birthplace"), "birth"),
     **dict.fromkeys(("die", "died", "dies", "dying", "dead", "death"), "death"),
     **dict.fromkeys(("write", "writes", "wrote", "written", "writer", "writing"), "write"),
     **dict.fromkeys(("sing", "sang", "sung", "singer", "song"), "sing"),
@@ -24,7 +24,8 @@ _IRREGULAR = {
     **dict.fromkeys(("speak", "spoke", "spoken", "speaker"), "speak"),
 }
 _STOP_TEXT = """
-a about an and any are as at be been by can could did do does find for from give graph had has have he her him his how
+a about an and any are as at be been by can could did do does find for from give graph had happen happened happens has
+have he her him his how
 i in into is it its know list many me much name of on or please s say says she show tell that the their them there they
 this those to us was we were what when where which who whom whose why will with would you
 """

@@ -122,6 +122,80 @@ async def test_where_is_not_answered_with_when(database: Database, organization_
     assert not (await generator.answer("Where was Ada Brandt born?")).is_answered
 
 
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("By whom was Night Ferry directed?", ("Ada Brandt",)),
+        ("Night Ferry was directed by whom?", ("Ada Brandt",)),
+        ("who directed the night ferry", ("Ada Brandt",)),
+        ("Who directed Night Fery?", ("Ada Brandt",)),
+        ("Who was born on 4 May 1901?", ("Ada Brandt",)),
+        ("Who was born in 1901?", ("Ada Brandt",)),
+        ("Was Ada Brandt born in Oslo?", ("Oslo",)),
+        ("Where was the director of Night Ferry born?", ("Oslo",)),
+        ("What is the birthplace of Night Ferry's director?", ("Oslo",)),
+    ],
+)
+async def test_questions_are_understood_as_people_put_them(
+    database: Database, films: OrganizationId, question: str, values: tuple[str, ...]
+) -> None:
+    """In other orders of words, in the passive, misspelt, by a date, over two facts."""
+    answer = await _extractive(database, films).answer(question)
+    assert answer.values == values, answer.text
+    assert ("nothing bears a name" in "".join(answer.notes)) is ("Fery" in question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who was born in 1902?",
+        "Was Ada Brandt born in Bergen in 1899?",
+        "Was Eva Lund born in Oslo?",
+        "When was the director of Silver Lamp born?",
+        "When was the teacher of Ada Brandt born?",
+        "When was Ada Brandt's husband born?",
+        "Did Xaver Quist die in 1901?",
+    ],
+)
+async def test_near_misses_are_declined(database: Database, films: OrganizationId, question: str) -> None:
+    """Another year, another person, somebody near the one who is known: nothing is better than something else."""
+    answer = await _extractive(database, films).answer(question)
+    assert not answer.is_answered, answer.text
+
+
+async def test_who_is_not_answered_with_when(database: Database, organization_id: OrganizationId) -> None:
+    """A date is nobody."""
+    publish_facts(database, organization_id, FILMS[3:4], "dates")
+    await index(database, organization_id)
+    answer = await _extractive(database, organization_id).answer("Who gave birth to Ada Brandt?")
+    assert (answer.is_answered, answer.reason) == (False, "It knows when, but not who.")
+
+
+async def test_a_name_s_own_words_ask_for_nothing(database: Database, organization_id: OrganizationId) -> None:
+    """ "Who" in a title is nobody that is asked for, and a year in one no date."""
+    titled = (
+        "The Girl Who Left in 1901",
+        "Film",
+        "birthDate",
+        "4 May 1950",
+        "The Girl Who Left in 1901 is of 4 May 1950.",
+    )
+    publish_facts(database, organization_id, [titled], "titles")
+    await index(database, organization_id)
+    answer = await _extractive(database, organization_id).answer("Date of birth of The Girl Who Left in 1901?")
+    assert answer.values == ("4 May 1950",)
+
+
+async def test_a_question_in_another_language_says_nothing_about_the_graph(
+    database: Database, films: OrganizationId
+) -> None:
+    """It is not understood, which is something else than not in the graph."""
+    answer = await _extractive(database, films).answer("Wer hat Night Ferry gedreht?")
+    assert (answer.is_answered, answer.is_understood) == (False, False)
+    assert "ask in English" in answer.text
+    assert NOT_IN_THE_GRAPH not in answer.text
+
+
 async def test_a_model_s_sentences_are_kept_as_far_as_their_citations_hold(
     database: Database, films: OrganizationId
 ) -> None:
