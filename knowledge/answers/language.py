@@ -20,8 +20,17 @@ def is_english(question: str) -> bool:
     """Whether a question, without its names, may be English: few words, such as a predicate's name, may be."""
     if any(_is_of_another_script(char) for char in question):
         return False
-    said = words(question)
+    said = words(_without_titles(question))
     return sum(word in _FOREIGN for word in said) <= sum(word in STOP_WORDS and word != "it" for word in said)
+
+
+def _without_titles(question: str) -> str:
+    """The question without capitalised words beside each other: "La Dolce Vita" says nothing about the asker."""
+    tokens = question.split()
+    capital = [False, *(token[0].isupper() for token in tokens), False]
+    return " ".join(
+        token for n, token in enumerate(tokens, 1) if not (capital[n] and (capital[n - 1] or capital[n + 1]))
+    )
 
 
 def _is_of_another_script(char: str) -> bool:

@@ -1,7 +1,7 @@
 """Which of the facts found answer the question, if any: the gate before every answer, extractive or written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from knowledge.answers.language import is_english
@@ -14,7 +14,6 @@ MIN_PREDICATE_FIT = 0.42
 _NEAR_BEST_PREDICATE = 0.95  # a predicate that fits less well than another one by more than this is not the one asked
 _NEAR_BEST_FACT = 0.75
 _TIMES = frozenset(("date", "time", "year"))
-_YES_OR_NO = frozenset(("are", "did", "do", "does", "had", "has", "have", "is", "was", "were"))
 # Who somebody is to the one that is named: asked about further, it is not the named one who is asked about.
 _SOMEBODY_TEXT = """
 aunt boss brother child colleague cousin daughter employer father founder friend grandfather grandmother husband
@@ -22,6 +21,8 @@ inventor mother neighbour nephew niece parent partner predecessor rival sister s
 uncle widow wife
 """
 _SOMEBODY = frozenset(stems(_SOMEBODY_TEXT))
+_NEGATIONS = frozenset(("except", "never", "no", "nobody", "not", "without"))
+_NEGATED = "The graph says what is, and the question asks what is not: ask for what is, and look what is left."
 _NOT_ENGLISH = (
     "The question does not seem to be in English, and its words are compared with English ones: ask in English, or "
     "with a chat model (KNOWLEDGE_CHAT__BASE_URL)."
@@ -44,8 +45,11 @@ def answering_facts(findings: Findings) -> Selection:
     A fact counts only if no other predicate in the organisation's graphs is clearly the better reading of the
     question: asked for a director, the graph does not answer with a producer.
     """
-    if not is_english(_without_names(findings, "it")):
+    rest = _without_names(findings, "it")
+    if not is_english(rest):
         return Selection((), _NOT_ENGLISH, is_understood=False)
+    if any(word in _NEGATIONS or word.endswith("n't") for word in words(rest)):
+        return Selection((), _NEGATED, is_understood=False)
     about = _about(findings)
     if not about:
         return Selection((), _nobody(findings))
@@ -57,7 +61,7 @@ def answering_facts(findings: Findings) -> Selection:
         names = ", ".join(findings.named or findings.dates) or about[0].fact.subject.label
         when = f" of {', '.join(findings.dates)}" if findings.dates and findings.named else ""
         return Selection((), f"It knows {names}, but no fact{when} that says what is asked.")
-    asked, missing = _of_the_kind(_without_names(findings, "it"), asked)
+    asked, missing = _of_the_kind(findings, asked)
     if not asked:
         return Selection((), missing)
     top = max(found.fit for found in asked)
@@ -65,9 +69,8 @@ def answering_facts(findings: Findings) -> Selection:
 
 
 def _about(findings: Findings) -> list[FoundFact]:
-    """The facts that bear the names; to be said yes or no to, all of them."""
-    is_yes_or_no = words(findings.question)[:1] and words(findings.question)[0] in _YES_OR_NO
-    least = 1.0 if is_yes_or_no and len(findings.named) > 1 else MIN_NAME_FIT
+    """The facts that bear all the names of several, or one much like theirs, or that are reached from them."""
+    least = 1.0 if len(findings.named) > 1 else MIN_NAME_FIT
     return [found for found in findings.facts if found.name_fit >= (least if found.hops < 2 else MIN_NAME_FIT)]
 
 
@@ -118,17 +121,17 @@ def _without_names(findings: Findings, mask: str) -> str:
     return text
 
 
-def _of_the_kind(rest: str, facts: list[FoundFact]) -> tuple[list[FoundFact], str]:
-    """Asked, beside all names, who or when, the facts that lead to an entity, or to a value, if there are some; a date is nobody.
+def _of_the_kind(findings: Findings, facts: list[FoundFact]) -> tuple[list[FoundFact], str]:
+    """Asked who or when, the facts that lead to an entity, or to a value, if there are some; a date is nobody.
 
-    And what to say if there are none.
+    And what to say if there are none. Words of names ask for nothing.
     """
-    asked = set(words(rest))
+    asked = set(words(_without_names(findings, "it")))
     entities = [found for found in facts if found.fact.object is not None]
     timeless = [found for found in facts if not _TIMES & set(words(found.fact.predicate_label))]
     if asked & {"who", "whom", "whose"}:
-        subjects = [found for found in facts if _asks_for_subject(found, asked)]
-        return entities or subjects or timeless, "It knows when, but not who."
+        whose = [found for found in facts if _has_value_of(found.fact, findings.dates)]
+        return entities or whose or timeless, "It knows when, but not who."
     if "when" in asked:
         return [found for found in facts if found.fact.object is None] or facts, ""
     if "where" in asked:
@@ -136,7 +139,7 @@ def _of_the_kind(rest: str, facts: list[FoundFact]) -> tuple[list[FoundFact], st
     return facts, ""
 
 
-def _asks_for_subject(found: FoundFact, asked: set[str]) -> bool:
-    """Whether the question has the fact's value, and so asks whose it is."""
-    literal = found.fact.literal
-    return literal is not None and bool(asked & {word for word in words(literal.surface) if word.isdigit()})
+def _has_value_of(fact: Fact, dates: Collection[str]) -> bool:
+    """Whether its value is of one of the dates that the question gives, which so asks whose it is."""
+    literal = fact.literal
+    return literal is not None and any(is_dated((literal.lexical, literal.surface), date) for date in dates)

@@ -151,6 +151,7 @@ async def test_questions_are_understood_as_people_put_them(
         "Who was born in 1902?",
         "Was Ada Brandt born in Bergen in 1899?",
         "Was Eva Lund born in Oslo?",
+        "Who directed Night Ferry with Eva Lund?",
         "When was the director of Silver Lamp born?",
         "When was the teacher of Ada Brandt born?",
         "When was Ada Brandt's husband born?",
@@ -173,17 +174,18 @@ async def test_who_is_not_answered_with_when(database: Database, organization_id
 
 async def test_a_name_s_own_words_ask_for_nothing(database: Database, organization_id: OrganizationId) -> None:
     """ "Who" in a title is nobody that is asked for, and a year in one no date."""
-    titled = (
-        "The Girl Who Left in 1901",
-        "Film",
-        "birthDate",
-        "4 May 1950",
-        "The Girl Who Left in 1901 is of 4 May 1950.",
-    )
+    title = "The Girl Who Left in 1901"
+    titled = (title, "Film", "birthDate", "4 May 1950", f"{title} is of 4 May 1950.")
     publish_facts(database, organization_id, [titled], "titles")
     await index(database, organization_id)
-    answer = await _extractive(database, organization_id).answer("Date of birth of The Girl Who Left in 1901?")
+    answer = await _extractive(database, organization_id).answer(f"Date of birth of {title}?")
     assert answer.values == ("4 May 1950",)
+
+
+async def test_what_is_not_so_is_not_asked_of_a_graph(database: Database, films: OrganizationId) -> None:
+    """ "Not born in Oslo" is about everybody of whom the graph says nothing, too."""
+    answer = await _extractive(database, films).answer("Who was not born in Oslo?")
+    assert (answer.is_answered, answer.is_understood) == (False, False)
 
 
 async def test_a_question_in_another_language_says_nothing_about_the_graph(

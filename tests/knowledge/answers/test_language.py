@@ -6,7 +6,8 @@ from knowledge.answers.language import is_english
 
 
 @pytest.mark.parametrize(
-    "question", ["When was it born?", "it: director?", "birth date it", "it", "What does the graph say about it's Dos?"]
+    "question",
+    ["When was it born?", "it: director?", "birth date it", "it", "La Dolce Vita: director?", "Who directed Das Boot?"],
 )
 def test_english_and_few_words_are_read(question: str) -> None:
     """A name and a predicate are enough of a question."""
