@@ -15,14 +15,19 @@ TUNE = text(
     "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', :ef_search, true), "
     "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)"
 )
+# One name after the other, fenced by OFFSET: of an index that was just written the planner knows nothing yet, and would
+# read all of the organisation's entries for each name.
 NAMED = text(
     f"""
-    SELECT t.term, e.targets[1] FROM {SCHEMA}.search_term t
-    JOIN {SCHEMA}.search_entry e ON e.organization_id = t.organization_id AND e.segment_id = t.segment_id
-        AND e.position = ANY(t.positions)
-    WHERE t.organization_id = :organization_id AND t.kind = '{TermKind.NAME}' AND t.term = ANY(:keys)
-        AND e.model = :model
-    ORDER BY t.term, e.targets[1] LIMIT {_MAX_NAMESAKES}
+    SELECT t.term, e.target FROM (
+        SELECT term, segment_id, unnest(positions) AS position FROM {SCHEMA}.search_term
+        WHERE organization_id = :organization_id AND kind = '{TermKind.NAME}' AND term = ANY(:keys) ORDER BY 1, 2, 3
+        LIMIT {_MAX_NAMESAKES}
+    ) t CROSS JOIN LATERAL (
+        SELECT targets[1] AS target, model FROM {SCHEMA}.search_entry
+        WHERE organization_id = :organization_id AND segment_id = t.segment_id AND position = t.position OFFSET 0
+    ) e
+    WHERE e.model = :model ORDER BY t.term, e.target
     """
 )
 # The labels of a predicate come in the order of its ontology, the preferred one first.
