@@ -12,7 +12,9 @@ questions made from the gold facts and questions about facts that are not there.
     contains, quoted       the extractive answer has the object, in any of its forms; its quotations alone have it
     contains_all           the share of all objects that the answers have
     declined               the share of unanswerable questions that are declined, by kind
-    citations_hold         the share of citations that are in the graph, their spans as the documents have them
+    calibration            whether the confidence in an answer is a frequency: as shipped, and held out, where each half
+                           of the subjects is judged by a fit to the other; beside the uncalibrated product of its parts
+    dropped_sentences      sentences of answers that were dropped because what they cite does not back them
 """
 
 import argparse
@@ -24,9 +26,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from answer_calibration import Judged, agreement, cross_fitted, fitted, is_of_second_half
 from gold_graphs import publish_gold, read_gold, scratch_server
 from gold_questions import Question, answerable, unanswerable
 
@@ -122,10 +125,34 @@ def _figures(asked: Sequence[_Asked]) -> dict[str, object]:
         "declined_by_kind": {
             kind: _share(not one.answer.is_answered for one in ones) for kind, ones in sorted(by_kind.items())
         },
+        "calibration": _calibration(asked),
         "dropped_sentences": sum(len(one.answer.dropped) for one in asked),
         "p50_ms": round(1000 * seconds[len(seconds) // 2], 1),
         "p95_ms": round(1000 * seconds[int(len(seconds) * 0.95)], 1),
     }
+
+
+def _calibration(asked: Sequence[_Asked]) -> dict[str, object]:
+    """Of the answers given: right is one whose first fact answers. Facts of annotations are true, so that is all."""
+    answered = [one for one in asked if one.answer.is_answered]
+    judged = [
+        Judged(one.answer.confidence.match, one.answer.confidence.value, _is_right(one.question, one.answer))
+        for one in answered
+    ]
+    if not judged:
+        return {}
+    slope, intercept = fitted(judged)
+    halves = [is_of_second_half(one.question.subject) for one in answered]
+    return {
+        "fit": {"slope": round(slope, 2), "intercept": round(intercept, 2)},
+        "shipped": agreement(judged),
+        "held_out": agreement(cross_fitted(judged, halves)),
+        "uncalibrated": agreement([replace(one, confidence=one.score) for one in judged]),
+    }
+
+
+def _is_right(question: Question, answer: Answer) -> bool:
+    return answer.trace[0].relation_id in question.relations
 
 
 def _rates(asked: Sequence[_Asked]) -> dict[str, float]:

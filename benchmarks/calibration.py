@@ -6,11 +6,11 @@ that few annotated facts change little; a weight that would get the wrong sign i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reliability import reliability
 
 from knowledge.stages.confidence import Calibration, Grounds, features_of
 
@@ -18,7 +18,6 @@ _WEIGHTS = ("claim", "record", "repeated", "unnamed", "unquoted", "flagged")
 # As if so many observations had said what the shipped weights say.
 _RIDGE = 2.0
 _STEPS = 30
-_BORDERS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 Vector = NDArray[np.float64]
 
 
@@ -67,27 +66,6 @@ def held_out(
         calibration = fit([fact for fact in facts if group_of(fact) != group], prior)
         found.extend((calibration.probability(f.grounds), f.right) for f in facts if group_of(f) == group)
     return found
-
-
-def reliability(judged: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """Brier score, expected calibration error, and for each tenth the facts, their mean confidence and precision."""
-    bins: list[dict[str, Any]] = []
-    error = 0.0
-    for low, high in pairwise(_BORDERS):
-        inside = [(p, right) for p, right in judged if low <= p < high]
-        if inside:
-            confidence = sum(p for p, _ in inside) / len(inside)
-            precision = sum(right for _, right in inside) / len(inside)
-            error += abs(confidence - precision) * len(inside) / len(judged)
-            row = {
-                "from": low,
-                "facts": len(inside),
-                "confidence": round(confidence, 3),
-                "precision": round(precision, 3),
-            }
-            bins.append(row)
-    brier = sum((p - right) ** 2 for p, right in judged) / len(judged)
-    return {"brier": round(brier, 4), "ece": round(error, 4), "bins": bins}
 
 
 def calibration_report(facts: Sequence[JudgedFact], shipped: Calibration) -> dict[str, Any]:

@@ -49,10 +49,14 @@ _FOREIGN = ("shoe size", "blood type", "favourite colour", "phone number", "pass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question. `relations` are the facts that answer it and `objects` the forms of each; none when nothing does."""
+    """A question about a subject.
+
+    `relations` are the facts that answer it and `objects` the forms of each; none when nothing does.
+    """
 
     text: str
     kind: str
+    subject: str
     relations: frozenset[RelationId] = frozenset()
     objects: tuple[tuple[str, ...], ...] = ()
 
@@ -82,9 +86,9 @@ def _questions(
     for n, key in enumerate(sorted(relations)):
         facts = (frozenset(relations[key]), tuple(sorted(objects[key])))
         text = _FORMS[n % len(_FORMS)].format(subject=subjects[key], predicate=key[1])
-        yield Question(text, "template", *facts)
+        yield Question(text, "template", subjects[key], *facts)
         if key[1] in _PARAPHRASES:
-            yield Question(_PARAPHRASES[key[1]].format(subject=subjects[key]), "paraphrase", *facts)
+            yield Question(_PARAPHRASES[key[1]].format(subject=subjects[key]), "paraphrase", subjects[key], *facts)
 
 
 def _forms(triple: Line, entities: dict[str, Line]) -> tuple[str, ...]:
@@ -95,8 +99,8 @@ def _forms(triple: Line, entities: dict[str, Line]) -> tuple[str, ...]:
 
 
 def unanswerable(gold: Sequence[GoldGraph], held_out: Sequence[GoldGraph], seed: int) -> tuple[Question, ...]:
-    """Questions about what is not in `gold`: predicates that a subject lacks (core or not), subjects only in
-    `held_out`, and predicates that no graph has; about as many of each."""
+    """Questions about what is not in `gold`: predicates that a subject lacks (core or not), by name and as people ask
+    for them, subjects only in `held_out`, and predicates that no graph has; about as many of each."""
     chance = random.Random(seed)
     said, names = _said(gold)
     missing = [
@@ -124,7 +128,10 @@ def unanswerable(gold: Sequence[GoldGraph], held_out: Sequence[GoldGraph], seed:
     for kind, pairs in (("missing fact", missing), ("unknown subject", strange), ("foreign predicate", foreign)):
         distinct = sorted(set(pairs))
         for n, (subject, predicate) in enumerate(chance.sample(distinct, min(size, len(distinct)))):
-            found.append(Question(_FORMS[n % len(_FORMS)].format(subject=subject, predicate=predicate), kind))
+            found.append(Question(_FORMS[n % len(_FORMS)].format(subject=subject, predicate=predicate), kind, subject))
+    asked = sorted({pair for pair in missing if pair[1] in _PARAPHRASES})
+    for subject, predicate in chance.sample(asked, min(size, len(asked))):
+        found.append(Question(_PARAPHRASES[predicate].format(subject=subject), "missing fact, paraphrased", subject))
     return tuple(found)
 
 

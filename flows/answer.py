@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 from pydantic import Field
 
 from knowledge.answers.asking import MAX_QUESTION_CHARACTERS, AnswerOptions, WhenUnavailable
 from knowledge.answers.rendering import answer_json
-from knowledge.ids import OrganizationId
+from knowledge.ids import FlowRunId, OrganizationId
 from knowledge.settings import Settings
 from tasks.answer_runs import answer_question, show_answer
 
@@ -30,7 +31,8 @@ async def answer(
         when_unavailable: Without the chat endpoint, answer in the documents' own words (extract), or fail.
     """
     options = AnswerOptions(WhenUnavailable(when_unavailable))
-    answered = await answer_question(Settings(), OrganizationId(organization), question, options)
+    flow_run_id = FlowRunId(str(flow_run.get_id()))
+    answered = await answer_question(Settings(), OrganizationId(organization), question, options, flow_run_id)
     await show_answer(answered)
     get_run_logger().info("%s", answered.text)
     return answer_json(answered)

@@ -86,16 +86,20 @@ def calibration_of(settings: Settings, extractor: Extractor) -> Calibration:
 
 
 @asynccontextmanager
-async def open_embedding(settings: Settings, guards: Guards | None = None) -> AsyncGenerator[EmbeddingService]:
+async def open_embedding(
+    settings: Settings, guards: Guards | None = None, journal: AnswerJournal | None = None
+) -> AsyncGenerator[EmbeddingService]:
     """The embedding service with the model that the settings name; use it in the event loop that opened it."""
     guards = guards or guards_of(settings)
     async with AsyncExitStack() as stack:
-        yield EmbeddingService(_embedding_model(settings.embedding, guards.embedding, None, None, stack))
+        yield EmbeddingService(_embedding_model(settings.embedding, guards.embedding, journal, None, stack))
 
 
 @asynccontextmanager
-async def open_answer_model(settings: Settings, guards: Guards | None = None) -> AsyncGenerator[AnswerModel | None]:
-    """The chat model that writes answers; None without a chat endpoint."""
+async def open_answer_model(
+    settings: Settings, guards: Guards | None = None, journal: AnswerJournal | None = None
+) -> AsyncGenerator[AnswerModel | None]:
+    """The chat model that writes answers; None without a chat endpoint. `journal` as in `open_stages`."""
     if not settings.chat.is_configured:
         yield None
         return
@@ -103,7 +107,7 @@ async def open_answer_model(settings: Settings, guards: Guards | None = None) ->
     from knowledge.models.openai import ChatClient
 
     guards = guards or guards_of(settings)
-    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat))
+    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat), journal)
     try:
         yield ChatAnswerModel(client)
     finally:

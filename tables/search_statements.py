@@ -10,20 +10,24 @@ from tables.base import SCHEMA
 from tables.search_index import WORDS_CONFIGURATION
 
 _MAX_NAMESAKES = 500
-_MAX_POSTINGS = 20_000
 
 TUNE = text(
     "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', :ef_search, true), "
     "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)"
 )
+# One name after the other, fenced by OFFSET: of an index that was just written the planner knows nothing yet, and would
+# read all of the organisation's entries for each name.
 NAMED = text(
     f"""
-    SELECT t.term, e.targets[1] FROM {SCHEMA}.search_term t
-    JOIN {SCHEMA}.search_entry e ON e.organization_id = t.organization_id AND e.segment_id = t.segment_id
-        AND e.position = ANY(t.positions)
-    WHERE t.organization_id = :organization_id AND t.kind = '{TermKind.NAME}' AND t.term = ANY(:keys)
-        AND e.model = :model
-    ORDER BY t.term, e.targets[1] LIMIT {_MAX_NAMESAKES}
+    SELECT t.term, e.target FROM (
+        SELECT term, segment_id, unnest(positions) AS position FROM {SCHEMA}.search_term
+        WHERE organization_id = :organization_id AND kind = '{TermKind.NAME}' AND term = ANY(:keys) ORDER BY 1, 2, 3
+        LIMIT {_MAX_NAMESAKES}
+    ) t CROSS JOIN LATERAL (
+        SELECT targets[1] AS target, model FROM {SCHEMA}.search_entry
+        WHERE organization_id = :organization_id AND segment_id = t.segment_id AND position = t.position OFFSET 0
+    ) e
+    WHERE e.model = :model ORDER BY t.term, e.target
     """
 )
 # The labels of a predicate come in the order of its ontology, the preferred one first.
@@ -57,9 +61,10 @@ EXACTLY = text(
     ORDER BY found.cosine DESC, e.id
     """
 )
+# The rarest words bring up the passages, the others only add to those: "director" is in a fifth of all sentences.
 WORDED = text(
     f"""
-    WITH asked AS (
+    WITH asked AS MATERIALIZED (
         SELECT t.term, t.segment_id, t.positions FROM {SCHEMA}.search_term t
         WHERE t.organization_id = :organization_id AND t.kind = '{TermKind.WORD}'
             AND t.term = ANY(tsvector_to_array(to_tsvector('{WORDS_CONFIGURATION}', :question)))
@@ -67,13 +72,19 @@ WORDED = text(
         SELECT term, sum(cardinality(positions)) AS passages, row_number() OVER (ORDER BY sum(cardinality(positions)))
             AS rarity, sum(sum(cardinality(positions))) OVER (ORDER BY sum(cardinality(positions)), term) AS so_far
         FROM asked GROUP BY term
-    ), weighted AS (
-        SELECT term, ln(1 + CAST(:passages AS float) / passages) AS weight FROM counted
-        WHERE so_far <= {_MAX_POSTINGS} OR rarity = 1
+    ), weighted AS MATERIALIZED (
+        SELECT term, ln(1 + CAST(:passages AS float) / passages) AS weight,
+            so_far <= :postings OR rarity = 1 AS is_rare FROM counted
+    ), brought_up AS MATERIALIZED (
+        SELECT segment_id, position, sum(weight) AS score FROM (
+            SELECT a.segment_id, p.position, w.weight FROM asked a JOIN weighted w USING (term)
+            CROSS JOIN LATERAL unnest(a.positions) AS p(position) WHERE w.is_rare LIMIT :postings
+        ) rare GROUP BY 1, 2
     ), found AS (
-        SELECT a.segment_id, p.position, sum(w.weight) AS score FROM asked a JOIN weighted w USING (term)
-        CROSS JOIN LATERAL unnest(a.positions) AS p(position)
-        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT :rows
+        SELECT b.segment_id, b.position, b.score + coalesce(sum(w.weight), 0) AS score FROM brought_up b
+        LEFT JOIN (asked a JOIN weighted w ON w.term = a.term AND NOT w.is_rare)
+            ON a.segment_id = b.segment_id AND b.position = ANY(a.positions)
+        GROUP BY b.segment_id, b.position, b.score ORDER BY 3 DESC, 1, 2 LIMIT :rows
     )
     SELECT e.text, e.text_digest, e.targets, e.span_start, e.span_end, s.extraction_id, found.score FROM found
     JOIN {SCHEMA}.search_entry e ON e.organization_id = :organization_id AND e.segment_id = found.segment_id
@@ -84,20 +95,20 @@ WORDED = text(
 )
 LINKS = text(
     f"""
-    SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+    SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
     WHERE organization_id = :organization_id AND id = ANY(:ids) AND deleted_at IS NULL
     """
 )
 LINKS_OF = text(
     f"""
     WITH at AS (
-        SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+        SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
         WHERE organization_id = :organization_id AND subject_id = ANY(:ids) AND deleted_at IS NULL
         UNION
-        SELECT id, subject_id, predicate, object_id, confidence FROM {SCHEMA}.relation
+        SELECT id, subject_id, predicate, object_id, confidence, literal_lexical, literal_surface FROM {SCHEMA}.relation
         WHERE organization_id = :organization_id AND object_id = ANY(:ids) AND deleted_at IS NULL
     )
-    SELECT at.id, at.subject_id, at.predicate, at.object_id, at.confidence FROM at
+    SELECT at.* FROM at
     LEFT JOIN unnest(CAST(:predicates AS text[]), CAST(:fits AS float[])) AS p(iri, fit) ON p.iri = at.predicate
     ORDER BY coalesce(p.fit, 0) DESC, at.confidence DESC, at.id LIMIT :limit
     """
@@ -146,15 +157,13 @@ def approximately(kind: EntryKind, dimensions: int) -> TextClause:
     """The query that the HNSW index of this kind and dimensions answers; cosines are of the whole vectors."""
     form = f"halfvec({dimensions})"
     return text(f"""
-    WITH found AS MATERIALIZED (
-        SELECT id, vector FROM {SCHEMA}.search_entry
+    WITH e AS MATERIALIZED (
+        SELECT id, segment_id, text, text_digest, targets, span_start, span_end, vector FROM {SCHEMA}.search_entry
         WHERE organization_id = :organization_id AND model = :model AND kind = '{kind}' AND dimensions = {dimensions}
         ORDER BY (vector::{form}) <=> CAST(:vector AS {form}) LIMIT :rows
     )
     SELECT e.text, e.text_digest, e.targets, e.span_start, e.span_end, s.extraction_id,
-        1 - (found.vector <=> CAST(:vector AS vector)) AS cosine
-    FROM found
-    JOIN {SCHEMA}.search_entry e ON e.organization_id = :organization_id AND e.id = found.id
-    JOIN {SCHEMA}.search_segment s ON s.organization_id = e.organization_id AND s.id = e.segment_id
+        1 - (e.vector <=> CAST(:vector AS vector)) AS cosine
+    FROM e JOIN {SCHEMA}.search_segment s ON s.organization_id = :organization_id AND s.id = e.segment_id
     ORDER BY cosine DESC, e.id
     """)

@@ -25,6 +25,8 @@ from tables.session import Database
 
 EXACT_ENTRIES = 10_000
 """Up to this many vectors of a kind are compared one by one: 10,000 of 384 dimensions take about 10 ms."""
+MAX_POSTINGS = 4_000
+"""So many passages, those of the rarest words, are weighed; a word that is in more adds to those that are."""
 _EF_SEARCH = 100
 _SAME_TEXTS = 4  # a text may be in that many documents before it crowds others out
 
@@ -56,9 +58,10 @@ class OrganizationSearch:
 class SearchTransaction:
     """Implements `knowledge.search.ports.SearchView`."""
 
-    def __init__(self, session: Session, organization_id: OrganizationId) -> None:
+    def __init__(self, session: Session, organization_id: OrganizationId, max_postings: int = MAX_POSTINGS) -> None:
         self._session = session
         self._organization_id = organization_id
+        self._postings = max_postings
         self._counts: dict[str, tuple[int, int]] = {}
 
     def models(self) -> tuple[IndexedModel, ...]:
@@ -92,11 +95,8 @@ class SearchTransaction:
 
     def worded(self, question: str, model: str, limit: int) -> tuple[EntryHit, ...]:
         """The passages with the rarest of the question's words, by inverse document frequency."""
-        passages = self._count(EntryKind.PASSAGE, model)
-        rows = self._rows(
-            statements.WORDED, question=question, model=model, passages=passages, rows=limit * _SAME_TEXTS
-        )
-        return _hits(rows, limit)
+        given = {"question": question, "model": model, "postings": self._postings, "rows": limit * _SAME_TEXTS}
+        return _hits(self._rows(statements.WORDED, passages=self._count(EntryKind.PASSAGE, model), **given), limit)
 
     def links(self, relation_ids: Sequence[RelationId]) -> Mapping[RelationId, Link]:
         """These relations."""
@@ -163,7 +163,8 @@ def _hits(rows: Sequence[Any], limit: int) -> tuple[EntryHit, ...]:
 
 def _link(row: Any) -> Link:
     target = None if row.object_id is None else EntityId(row.object_id)
-    return Link(RelationId(row.id), EntityId(row.subject_id), row.predicate, target, row.confidence)
+    literal = () if row.literal_lexical is None else (row.literal_lexical, row.literal_surface)
+    return Link(RelationId(row.id), EntityId(row.subject_id), row.predicate, target, row.confidence, literal)
 
 
 def _fact(

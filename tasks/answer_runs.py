@@ -1,6 +1,8 @@
 """Questions and indexing as flow runs: the same as from the command line, on the database of the results block."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import httpx
 from prefect.artifacts import acreate_markdown_artifact
@@ -9,10 +11,15 @@ from prefect.exceptions import PrefectHTTPStatusError
 from knowledge.answers.answer import Answer
 from knowledge.answers.asking import AnswerOptions
 from knowledge.answers.rendering import answer_lines
-from knowledge.ids import OrganizationId
+from knowledge.errors import KnowledgeError
+from knowledge.ids import FlowRunId, OrganizationId
+from knowledge.models.journal import AnswerJournal
 from knowledge.search.indexing import IndexReport
 from knowledge.settings import Settings
+from tables.session import Database
 from tasks.answering import answer_options, open_answering
+from tasks.interruptions import is_interruption
+from tasks.keepsakes import Keepsakes
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
 _ARTIFACT = "answer"
@@ -21,17 +28,51 @@ _logger = logging.getLogger(__name__)
 
 
 async def answer_question(
-    settings: Settings, organization_id: OrganizationId, question: str, options: AnswerOptions
+    settings: Settings, organization_id: OrganizationId, question: str, options: AnswerOptions, flow_run_id: FlowRunId
 ) -> Answer:
     """The answer from the organisation's graph, its index brought up to date first.
+
+    What endpoints answer is on record for a later process of this flow run: killed and started again, it pays for no
+    answered question twice.
 
     Raises:
         KnowledgeError: as `GroundedAnswerGenerator.answer` and `Indexer.index`.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
-    async with open_answering(settings, storage.database, organization_id) as answering:
-        await answering.indexer.index()
-        return await answering.generator.answer(question, answer_options(settings, options))
+    return await answer_within(settings, storage.database, organization_id, question, options, flow_run_id)
+
+
+async def answer_within(
+    settings: Settings,
+    database: Database,
+    organization_id: OrganizationId,
+    question: str,
+    options: AnswerOptions,
+    flow_run_id: FlowRunId,
+) -> Answer:
+    """As `answer_question`, on this database."""
+    keepsakes = Keepsakes.of(settings, organization_id, flow_run_id)
+    try:
+        with _journal(settings, keepsakes) as journal:
+            async with open_answering(settings, database, organization_id, journal=journal) as answering:
+                await answering.indexer.index()
+                answer = await answering.generator.answer(question, answer_options(settings, options))
+    except KnowledgeError as error:
+        if not is_interruption(error):
+            keepsakes.remove()
+        raise
+    keepsakes.remove()
+    return answer
+
+
+@contextmanager
+def _journal(settings: Settings, keepsakes: Keepsakes) -> Generator[AnswerJournal | None]:
+    """The flow run's journal; embedded models have nothing to lose."""
+    if not (settings.chat.is_configured or settings.embedding.is_configured):
+        yield None
+        return
+    with AnswerJournal(keepsakes.answers) as journal:
+        yield journal
 
 
 async def index_graphs(settings: Settings, organization_id: OrganizationId, *, reembed: bool) -> IndexReport:

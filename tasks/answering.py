@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from knowledge.answers.asking import AnswerOptions, GroundedAnswerGenerator
 from knowledge.build import Guards, open_answer_model, open_embedding
 from knowledge.ids import OrganizationId
+from knowledge.models.journal import AnswerJournal
 from knowledge.search.indexing import Indexer
 from knowledge.search.retrieval import Retriever
 from knowledge.settings import Settings
@@ -29,19 +30,25 @@ class Answering:
 
 @asynccontextmanager
 async def open_answering(
-    settings: Settings, database: Database, organization_id: OrganizationId, *, patient: bool = False
+    settings: Settings,
+    database: Database,
+    organization_id: OrganizationId,
+    *,
+    patient: bool = False,
+    journal: AnswerJournal | None = None,
 ) -> AsyncGenerator[Answering]:
     """Opened in the event loop that uses it. Remote endpoints are guarded together with all other processes.
 
     Somebody waits for an answer: endpoints that are down or throttle are waited for shortly only, unless `patient`.
+    `journal`, open, records what remote models answer, and answers in their place what it has on record.
 
     Raises:
         ConfigurationError: the Prefect server lacks the permits' limit.
     """
     async with AsyncExitStack() as stack:
         guards = await _guards(settings if patient else _impatient(settings), database, stack)
-        embedding = await stack.enter_async_context(open_embedding(settings, guards))
-        model = await stack.enter_async_context(open_answer_model(settings, guards))
+        embedding = await stack.enter_async_context(open_embedding(settings, guards, journal))
+        model = await stack.enter_async_context(open_answer_model(settings, guards, journal))
         source = OrganizationSearch(database, organization_id)
         retriever = Retriever(source, embedding)
         yield Answering(

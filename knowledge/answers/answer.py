@@ -1,9 +1,9 @@
 """An answer as a value: its sentences and what each cites, how sure it is and why, and how it was reached."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from knowledge.answers.confidence import Confidence
 from knowledge.domain import Extractor, Span, Usage
 from knowledge.ids import DocumentId, RelationId
 
@@ -61,50 +61,23 @@ class TraceStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
-    """How sure an answer is, from 0 to 1: the product of its parts. An order, not a frequency: it is not calibrated.
-
-    `names`: the question's names are borne by what the facts are about. `predicate`: the facts say what is asked.
-    `extraction`: the extractor's own confidence in the best of them. `support`: the share of sentences that held.
-    """
-
-    names: float = 0.0
-    predicate: float = 0.0
-    extraction: float = 0.0
-    support: float = 0.0
-
-    @property
-    def value(self) -> float:
-        """The product of the parts."""
-        return round(self.names * self.predicate * self.extraction * self.support, 4)
-
-    @property
-    def parts(self) -> Mapping[str, float]:
-        """The parts by name."""
-        return {
-            "names": round(self.names, 4),
-            "predicate": round(self.predicate, 4),
-            "extraction": round(self.extraction, 4),
-            "support": round(self.support, 4),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What the graph says on a question. Without an answer `sentences` is empty and `reason` says what is missing.
 
-    `values` are the asked-for ends of the facts, where the answer is a list of them. `notes` say what a reader must
-    know about how the answer came about: sentences dropped, an endpoint that was away.
+    A question that is not understood says nothing about the graph. `values` are the asked-for ends of the facts, where
+    the answer is a list of them. `notes` say what a reader must know about how the answer came about: sentences
+    dropped, an endpoint that was away.
     """
 
     question: str
     by: Extractor
     sentences: tuple[AnswerSentence, ...] = ()
     values: tuple[str, ...] = ()
-    confidence: Confidence = Confidence()
+    confidence: Confidence = field(default_factory=Confidence)
     trace: tuple[TraceStep, ...] = ()
     dropped: tuple[DroppedSentence, ...] = ()
     reason: str = ""
+    is_understood: bool = True
     notes: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
 
@@ -116,6 +89,8 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer in prose."""
+        if not self.is_understood:
+            return self.reason
         if not self.sentences:
             return f"{NOT_IN_THE_GRAPH} {self.reason}".strip()
         return " ".join(sentence.text for sentence in self.sentences)

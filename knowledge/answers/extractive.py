@@ -7,12 +7,13 @@ from knowledge.answers.answer import (
     AnswerSentence,
     Citation,
     CitationKind,
-    Confidence,
     TraceStep,
 )
+from knowledge.answers.confidence import Confidence
 from knowledge.answers.selection import answering_facts
 from knowledge.domain import Extractor, Span
 from knowledge.search.findings import Fact, FactEnd, FactEvidence, Findings, FoundFact
+from knowledge.search.names import name_key
 
 BY_EXTRACTION = Extractor("extractive answer", "evidence spans", settings="1")
 _MAX_QUOTES = 6  # sentences; more evidence stands in the trace
@@ -25,7 +26,7 @@ def extractive_answer(findings: Findings) -> Answer:
     """
     selection = answering_facts(findings)
     if not selection.facts:
-        return Answer(findings.question, BY_EXTRACTION, reason=selection.reason)
+        return Answer(findings.question, BY_EXTRACTION, reason=selection.reason, is_understood=selection.is_understood)
     found = selection.facts
     return Answer(
         question=findings.question,
@@ -34,7 +35,15 @@ def extractive_answer(findings: Findings) -> Answer:
         values=asked_values(findings, found),
         confidence=confidence_of(found),
         trace=trace_of(found),
+        notes=_notes(findings, found),
     )
+
+
+def _notes(findings: Findings, found: Sequence[FoundFact]) -> tuple[str, ...]:
+    """Says whom an answer is about that the question does not name as the graph does, such as one misspelt."""
+    if findings.named or findings.dates:
+        return ()
+    return (f"nothing bears a name of the question exactly; this is about {found[0].fact.subject.label}",)
 
 
 def confidence_of(found: Sequence[FoundFact], support: float = 1.0) -> Confidence:
@@ -53,12 +62,14 @@ def trace_of(found: Sequence[FoundFact]) -> tuple[TraceStep, ...]:
 
 def asked_values(findings: Findings, found: Sequence[FoundFact]) -> tuple[str, ...]:
     """The ends of the facts that the question does not name, each once."""
-    named = {name.casefold() for name in findings.named}
+    named = {name_key(name) for name in findings.named}
 
     def is_named(end: FactEnd) -> bool:
-        return any(name.casefold() in named for name in (end.label, *end.aliases))
+        return any(name_key(name) in named for name in (end.label, *end.aliases))
 
     def value(fact: Fact) -> str:
+        if fact.object is None and findings.dates and not findings.named:
+            return fact.subject.label
         if fact.object is not None and is_named(fact.object) and not is_named(fact.subject):
             return fact.subject.label
         return fact.object_text

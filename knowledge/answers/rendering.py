@@ -14,6 +14,7 @@ def answer_json(answer: Answer) -> Json:
     return {
         "question": answer.question,
         "answered": answer.is_answered,
+        "understood": answer.is_understood,
         "answer": answer.text,
         "values": list(answer.values),
         "sentences": [

@@ -116,7 +116,9 @@ class AskedPredicate:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a question brings up, best first. `named` are the stretches of it that are names of entities."""
+    """What a question brings up, best first. `named` are the stretches of it that are names of entities,
+    `dates` those that are dates.
+    """
 
     question: str
     facts: tuple[FoundFact, ...]
@@ -125,3 +127,4 @@ class Findings:
     named: tuple[str, ...]
     asked: tuple[AskedPredicate, ...]
     milliseconds: Mapping[str, float]
+    dates: tuple[str, ...] = ()

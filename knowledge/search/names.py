@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from knowledge.search.words import STOP_WORDS, words
+from knowledge.search.words import STOP_WORDS, YES_OR_NO, words
 from knowledge.stages.resolution import folded_name
 
 MAX_NAME_WORDS = 16
@@ -68,11 +68,14 @@ def whole_names(text: str, names: Collection[NameSpan]) -> tuple[NameSpan, ...]:
     """The names that are not part of a longer name that is unknown ("British Army" is not about the British).
 
     Of names with and without a capital those with one count: "state" in "head of state" is nobody's name beside
-    "South Africa". Names of stop words only ("Who" is a band) count only where there is no other.
+    "South Africa"; but what is to be said yes or no to ("Did Curie discover radium?") is all that is named. Names of
+    stop words only ("Who" is a band) count only where there is no other.
     """
     proper = proper_words(text)
     whole = [name for name in names if not _is_part(text, name, names, proper)]
     capital = [name for name in whole if text[name.start : name.end] != text[name.start : name.end].lower()]
+    if set(words(text)[:1]) & YES_OR_NO:
+        capital = whole
     telling = [name for name in capital or whole if not all(word in STOP_WORDS for word in words(name.key))]
     return tuple(telling or capital or whole)
 

@@ -7,7 +7,7 @@ from knowledge.ids import EntityId, RelationId
 from knowledge.search.findings import AskedPredicate
 from knowledge.search.names import name_key
 from knowledge.search.ports import Link, SearchView
-from knowledge.search.predicates import fits_of
+from knowledge.search.predicates import fit_by_words, fits_of, hints_in
 from knowledge.search.words import agreement, are_related, stems
 
 _FARTHER = 0.8  # what each further hop leaves of the certainty that the question is about it
@@ -27,15 +27,17 @@ class Reached:
 
 
 class Neighbourhood:
-    """The facts around entities, for a question that asks for predicates, and `wanted` words (stems)."""
+    """The facts around entities, for a question (without names) that asks for predicates."""
 
     def __init__(
-        self, view: SearchView, asked: Sequence[AskedPredicate], wanted: Sequence[str], model: str, budget: int
+        self, view: SearchView, asked: Sequence[AskedPredicate], question: str, model: str, budget: int
     ) -> None:
         self._view = view
         self._fits = fits_of(asked)
         self._words = {predicate.iri: stems(predicate.label) for predicate in asked}
-        self._wanted = wanted
+        self._labels = {predicate.iri: predicate.label for predicate in asked}
+        self._wanted = stems(question)
+        self._hints = hints_in(question)
         self._model = model
         self._budget = budget
 
@@ -73,7 +75,7 @@ class Neighbourhood:
             ends = self._other_ends([lead for lead in leads if lead.link.predicate == predicate], known)
             if not ends:
                 continue
-            fits = {iri: agreement(own, rest) for iri, own in self._words.items()}
+            fits = {iri: fit_by_words(label, rest, self._hints) for iri, label in self._labels.items()}
             for link in self._view.links_of(list(ends), fits, self._budget):
                 lead = ends.get(link.subject_id) or (ends.get(link.object_id) if link.object_id else None)
                 if lead is not None:

@@ -25,13 +25,14 @@ class EntryHit:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A relation without its wording: who, what, whom."""
+    """A relation without its wording: who, what, whom; of a value its canonical form and that of the document."""
 
     id: RelationId
     subject_id: EntityId
     predicate: str
     object_id: EntityId | None
     confidence: float
+    literal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

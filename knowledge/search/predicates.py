@@ -14,8 +14,8 @@ _UNRELATED, _SAME = 0.17, 0.68
 _BY_VECTOR = 0.9  # a cosine never counts as much as the words themselves
 # What a question word adds to what is asked, if a predicate's name has one of these.
 _HINTS = {
-    "when": ("date", "time", "year"),
-    "where": ("place", "location"),
+    **dict.fromkeys(("when", "birthdate", "birthday"), ("date", "time", "year")),
+    **dict.fromkeys(("where", "birthplace"), ("place", "location")),
 }
 
 
@@ -27,10 +27,10 @@ def asked_predicates(question: str, hits: Iterable[PredicateHit]) -> tuple[Asked
     hits = tuple(hits)
     usual = median(hit.cosine for hit in hits) if hits else 0.0
     wanted = stems(question)
-    hints = {hint for word in words(question) for hint in _HINTS.get(word, ())}
+    hints = hints_in(question)
     best: dict[str, AskedPredicate] = {}
     for hit in hits:
-        fit = max(_by_words(hit.label, wanted, hints), _BY_VECTOR * _ramp(hit.cosine, usual)) if wanted else 0.0
+        fit = max(fit_by_words(hit.label, wanted, hints), _BY_VECTOR * _ramp(hit.cosine, usual)) if wanted else 0.0
         first = best.setdefault(hit.iri, AskedPredicate(hit.iri, hit.label, fit))
         best[hit.iri] = replace(first, fit=max(fit, first.fit))
     return tuple(sorted(best.values(), key=lambda asked: (-asked.fit, asked.iri)))
@@ -41,7 +41,13 @@ def fits_of(asked: Sequence[AskedPredicate]) -> Mapping[str, float]:
     return {predicate.iri: predicate.fit for predicate in asked}
 
 
-def _by_words(label: str, wanted: Sequence[str], hints: Set[str]) -> float:
+def hints_in(question: str) -> Set[str]:
+    """Words of predicates' names that the question implies: a date by "when"."""
+    return {hint for word in words(question) for hint in _HINTS.get(word, ())}
+
+
+def fit_by_words(label: str, wanted: Sequence[str], hints: Set[str]) -> float:
+    """How far a predicate's name agrees with the wanted stems, one of the hints included if it has one."""
     own = stems(label)
     hinted = [stem for hint in words(label) if hint in hints for stem in stems(hint)][:1]
     return max(agreement(own, wanted), agreement(own, [*wanted, *hinted]))

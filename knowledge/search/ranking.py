@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rapidfuzz import fuzz
+
 from knowledge.ids import EntityId, RelationId
+from knowledge.search.dates import is_dated
 from knowledge.search.embedding import Vector
 from knowledge.search.findings import AskedPredicate, FactEnd, FoundEntity, FoundFact, FoundPassage
 from knowledge.search.fusion import Fused, fuse
@@ -14,18 +17,20 @@ from knowledge.search.predicates import fits_of
 from knowledge.search.words import stems
 
 _WORDING_FIT = 0.9  # a fact whose names only resemble the question's is never as sure as one that bears them
+_MISSPELT, _LEAST_MISSPELT = 0.88, 4  # likeness (Indel) from which two stems of so many letters are taken for one
 _PASSAGE_LINKS = 6  # facts of one passage that may compete
 _POOL = 10  # facts that are rated for each one that is returned
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question taken apart: its names, the entities that bear them, what is left of it, and the vectors of both."""
+    """A question taken apart: its names, the entities that bear them, what is left of it, its dates, and vectors."""
 
     text: str
     names: tuple[NameSpan, ...]
     bearers: Mapping[str, tuple[EntityId, ...]]
     rest: str
+    dates: tuple[str, ...] = ()
     vector: Vector = ()
     rest_vector: Vector = ()
 
@@ -72,6 +77,8 @@ class Ranking:
         self._channels = channels
         self._limit = limit
         self._fits = fits_of(channels.asked)
+        self._asks_nothing = not stems(question.rest)
+        self._is_dated_only = bool(question.dates) and not proper_words(question.rest)
         self._steps = {step.link.id: step for step in channels.reached}
         self._weights = [
             (float(name.end - name.start), set(question.bearers[name.key]))
@@ -145,15 +152,19 @@ class Ranking:
         step = self._steps.get(link.id)
         if step is not None and step.hops > 1:
             return (step.name_fit if self._question.names else 0.0), step.predicate_fit
-        asks_nothing = not stems(self._question.rest)
-        return self._name_fit(link, ends), 1.0 if asks_nothing else self._fits.get(link.predicate, 0.0)
+        return self._name_fit(link, ends), 1.0 if self._asks_nothing else self._fits.get(link.predicate, 0.0)
 
     def _name_fit(self, link: Link, ends: Mapping[EntityId, FactEnd]) -> float:
-        """The share, by length, of the question's names that the fact's ends bear; without names, their likeness."""
+        """The share, by length, of the question's names that the fact's ends bear.
+
+        Without names, whether its value has the question's dates; with neither, the likeness of names.
+        """
         own = [end for end in (link.subject_id, link.object_id) if end is not None]
         if self._weights:
             borne = sum(weight for weight, bearers in self._weights if not bearers.isdisjoint(own))
             return borne / sum(weight for weight, _ in self._weights)
+        if self._is_dated_only:
+            return float(all(is_dated(link.literal, date) for date in self._question.dates))
         likeness = (_likeness(ends[end], self._question.text) for end in own if end in ends)
         return _WORDING_FIT * max(likeness, default=0.0)
 
@@ -207,5 +218,15 @@ def _likeness(end: FactEnd, question: str) -> float:
 
 
 def _covered(some: Sequence[str], others: Sequence[str]) -> float:
-    """The share of `some` that is among `others`; nothing is not covered."""
-    return sum(stem in others for stem in some) / len(some) if some else 0.0
+    """The share of `some` that is among `others`, misspelt stems in part; nothing is not covered."""
+    return sum(max((_sameness(stem, o) for o in others), default=0.0) for stem in some) / len(some) if some else 0.0
+
+
+def _sameness(a: str, b: str) -> float:
+    """1 for equal stems; how alike two long ones are that may be one misspelt, else 0."""
+    if a == b:
+        return 1.0
+    if min(len(a), len(b)) < _LEAST_MISSPELT or a[0] != b[0] or not (a.isalpha() and b.isalpha()):
+        return 0.0
+    alike = fuzz.ratio(a, b) / 100
+    return alike if alike >= _MISSPELT else 0.0

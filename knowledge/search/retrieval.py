@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from knowledge.ids import RelationId
+from knowledge.search.dates import dates_in
 from knowledge.search.embedding import EmbeddingService, IndexMissing, IndexRefused
 from knowledge.search.findings import AskedPredicate, Findings
 from knowledge.search.kinds import EntryKind
@@ -14,7 +15,6 @@ from knowledge.search.neighbourhood import Neighbourhood
 from knowledge.search.ports import SearchSource, SearchView
 from knowledge.search.predicates import asked_predicates
 from knowledge.search.ranking import Channels, Question, Ranking, entity_ids
-from knowledge.search.words import stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class Retriever:
             self._require_model(view)
             bearers = view.named(sorted({span.key for span in candidates}), self._embedding.model)
         names = whole_names(text, names_in(candidates, bearers.keys()))
-        return Question(text, names, bearers, masked(text, names))
+        dates = dates_in(text, names)
+        return Question(text, names, bearers, masked(text, (*names, *dates)), tuple(date.key for date in dates))
 
     def _require_model(self, view: SearchView) -> None:
         present = view.models()
@@ -84,6 +85,7 @@ class Retriever:
                 facts=ranking.facts(),
                 entities=ranking.entities(),
                 passages=ranking.passages(),
+                dates=question.dates,
                 named=tuple(question.text[name.start : name.end] for name in question.names),
                 asked=asked[: options.limit],
                 milliseconds={},
@@ -101,7 +103,7 @@ class Retriever:
         )
         stated = [RelationId(target) for hit in (*found.nearest, *found.worded) for target in hit.targets]
         found.links.update(view.links(list(dict.fromkeys(stated))))
-        around = Neighbourhood(view, asked, stems(question.rest), model, options.budget)
+        around = Neighbourhood(view, asked, question.rest, model, options.budget)
         found.reached = around.expand(question.entity_ids or entity_ids(found.entities), options.hops)
         found.links.update({step.link.id: step.link for step in found.reached})
         return found

@@ -12,7 +12,7 @@ _DERIVATIONS = frozenset(
 )
 # Forms of one word that share too little for a stemmer.
 _IRREGULAR = {
-    **dict.fromkeys(("born", "birth", "birthed"), "birth"),
+    **dict.fromkeys(("born", "birth", "birthdate", "birthday", "birthed", "birthplace"), "birth"),
     **dict.fromkeys(("die", "died", "dies", "dying", "dead", "death"), "death"),
     **dict.fromkeys(("write", "writes", "wrote", "written", "writer", "writing"), "write"),
     **dict.fromkeys(("sing", "sang", "sung", "singer", "song"), "sing"),
@@ -24,14 +24,18 @@ _IRREGULAR = {
     **dict.fromkeys(("speak", "spoke", "spoken", "speaker"), "speak"),
 }
 _STOP_TEXT = """
-a about an and any are as at be been by can could did do does find for from give graph had has have he her him his how
-i in into is it its know list many me much name of on or please s say says she show tell that the their them there they
-this those to us was we were what when where which who whom whose why will with would you
+a about all an and any are as at be been by can could did do does everybody everyone everything find for from give
+graph had happen happened happens has have he her him his how i in into is it its know list many me much name of on or
+please s say says she show tell that the their them there they this those to us was we were what when where which who
+whom whose why will with would you
 """
 STOP_WORDS = frozenset(_STOP_TEXT.split())
 """Words that carry nothing of what is asked."""
+YES_OR_NO = frozenset(("are", "did", "do", "does", "had", "has", "have", "is", "was", "were"))
+"""Words that begin a question to be answered with yes or no."""
 
 
+@lru_cache(maxsize=10_000)  # the names of predicates, for every question
 def stems(text: str) -> tuple[str, ...]:
     """The stems of the text's words in order, without stop words."""
     return tuple(stem for word in words(text) if (stem := stem_of(word)))

@@ -16,7 +16,7 @@ from knowledge.search.indexing import Indexer
 from knowledge.search.kinds import EntryKind
 from knowledge.search.retrieval import RetrievalOptions, Retriever
 from tables.search_index import SearchIndexStore
-from tables.search_view import OrganizationSearch
+from tables.search_view import OrganizationSearch, SearchTransaction
 from tables.session import Database
 from tests.graphs import FILMS, WordVectors, index, publish_facts
 
@@ -203,6 +203,22 @@ async def test_a_small_organisation_beside_a_large_one_loses_nothing(
         shared = view.nearest(EntryKind.ENTITY, vector, "scattered", 5, exact=False)
     assert [hit.text for hit in shared] == [hit.text for hit in exact]
     assert len(exact) == 5
+
+
+async def test_words_that_are_everywhere_only_tell_apart_what_rare_ones_bring_up(
+    database: Database, organization_id: OrganizationId
+) -> None:
+    """In a large graph reading every passage with "director" would take longer than all the rest."""
+    said = "The director of {} is Person {}."
+    many = [(f"Film {n}", "Film", "director", f"Person {n}", said.format(f"Film {n}", n)) for n in range(20)]
+    rare = ("Zephyr", "Film", "director", "Ada Brandt", "The director of Zephyr is Ada Brandt.")
+    beside = ("Zephyr", "Film", "partOf", "Nordlys Film", "Zephyr is part of Nordlys Film.")
+    publish_facts(database, organization_id, [*many, beside, rare], "films")
+    await index(database, organization_id)
+    with database.org_session(organization_id) as session:
+        view = SearchTransaction(session, organization_id, max_postings=5)
+        found = view.worded("Who is the director of Zephyr?", WordVectors().model, 10)
+    assert [hit.text for hit in found] == [rare[4], beside[4]]
 
 
 async def test_the_hnsw_index_serves_approximate_searches(database: Database, organization_id: OrganizationId) -> None:
