@@ -127,7 +127,7 @@ class LinkingSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     max_questions: int = Field(
-        default=2,
+        default=1,
         ge=0,
         le=1000,
         description="to the chat model about doubtful links, at most so many for each document; 0: rules alone",
