@@ -19,6 +19,7 @@ from knowledge.batches import (
     state_of_execution,
 )
 from knowledge.errors import KnowledgeError, SignalRefused
+from knowledge.ids import ExecutionId, OrganizationId
 from knowledge.signals import SignalName
 from tables.batches import BatchStore, Standing
 from tables.fence import held_fences
@@ -180,6 +181,24 @@ class Driver:
             return
         if not await asyncio.to_thread(held_fences, self._database, [run_id]):
             await act_unattended(self._client, self._signals, standing.execution_id, run_id)
+
+
+async def cancel_documents_of(
+    client: PrefectClient, database: Database, organization_id: OrganizationId, execution_id: ExecutionId, reason: str
+) -> None:
+    """Cancels the documents of the batch that this execution works on, where it is a batch's and its process is gone.
+
+    Doing it again is harmless.
+    """
+    store = BatchStore(database, organization_id)
+    batch = await asyncio.to_thread(store.find_by_execution, execution_id)
+    if batch is not None:
+        controls = Controls(_nobody_else_has_it, lambda: True)
+        await Driver(client, database, store, Signals(database, organization_id), controls).cancel(batch, reason)
+
+
+async def _nobody_else_has_it() -> None:
+    """A batch whose process is gone has no holder."""
 
 
 def _seen(standing: Standing, lost: str | None) -> BatchDocument:

@@ -35,6 +35,7 @@ from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, executions_of, unfinished_executions
 from tables.session import Database
 from tables.signals import Signals
+from tasks.batch_drive import cancel_documents_of
 from tasks.deferral import LETTING_GO_SECONDS, is_set_aside, wake
 from tasks.events import announce_recorded_end
 from tasks.recovery import Action, RecoveryPolicy, RunView, Situation, decide, is_cancelled_by_user
@@ -252,15 +253,24 @@ class Reconciler:
             case Action.GIVE_UP:
                 await self._end(run, execution, ExecutionStatus.FAILED, await self._why_given_up(run, execution))
             case Action.CANCEL:
-                await self._end(run, execution, ExecutionStatus.CANCELLED, _cancellation(run))
+                await self._cancel(run, execution)
             case Action.PUT_OUT:
-                await self._end(run, execution, ExecutionStatus.CANCELLED, _cancellation(run))
+                await self._cancel(run, execution)
                 await asyncio.to_thread(evict, self._database, FlowRunId(str(run.id)))
             case Action.REPORT:
                 assert execution is not None
                 await self._report(run, execution)
             case Action.WAIT:
                 pass
+
+    async def _cancel(self, run: FlowRun, execution: ExecutionOverview | None) -> None:
+        """A batch's documents first: once it has ended, nobody looks at it again."""
+        reason = _cancellation(run)
+        if execution is not None:
+            await cancel_documents_of(
+                self._client, self._database, execution.organization_id, execution.id, f"its batch was {reason}"
+            )
+        await self._end(run, execution, ExecutionStatus.CANCELLED, reason)
 
     async def _why_given_up(self, run: FlowRun, execution: ExecutionOverview | None) -> str:
         if run.deployment_id is None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from deployments.graph_export import latest_exports
@@ -123,3 +124,23 @@ def _goes_on_with_what_its_sources_become(
     by_name = {Path(item["location"]).name: item for item in report["items"]}
     assert (by_name["brandt.txt"]["flow_run_id"], by_name["page.html"]["retracted"]) == (None, True)
     assert [export.document.name for export in latest_exports(stack.database, _ORGANIZATION)] == ["brandt"]
+
+
+def test_cancelling_a_batch_in_prefect_cancels_what_it_has_begun(stack: StackUnderTest, model: GatedModel) -> None:
+    """Whoever presses the button wants the spending to stop, and not only the listing of files."""
+    folder = stack.home / "cancelled"
+    folder.mkdir()
+    (folder / "long.txt").write_text(f"{TEXT} It was not read to its end.")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_batch, stack, folder)
+        _eventually(lambda: model.asked or None)
+        batch = _holder(stack)
+        assert batch is not None
+        # What the UI's button does.
+        url = f"{stack.running.api_url}/flow_runs/{batch.flow_run_id}/set_state"
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        httpx.post(url, json=cancelling, timeout=30).raise_for_status()
+        report = _said(running.result(_PATIENCE_SECONDS))
+    assert report["status"] == "cancelled"
+    _eventually(lambda: _holder(stack) is None)
+    assert model.asked.total() == 1
