@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from knowledge.domain import ActivityStatus, ExecutionStatus, Stage, WorkflowExecutionState
+from knowledge.domain import ActivityStatus, ExecutionStatus, KnowledgeGraph, Stage, WorkflowExecutionState
 from knowledge.errors import NotFound
 from knowledge.pipeline import CHUNK_STAGES, MODEL_STAGES
 from tables.graph_store import load_graph
@@ -38,26 +38,35 @@ class _Attempt:
     ended_at: datetime | None
 
 
-def is_graph_equal(run: Run) -> bool:
-    """Whether the stored graph is the reference, every id, span and vector."""
+def is_graph_equal(run: Run, *, are_answers_sound: bool = True) -> bool:
+    """Whether the stored graph is the reference, every id, span and vector.
+
+    A model that says unsound things besides is believed less: then confidences may differ.
+    """
     graph = run.reference.graph
     try:
-        return load_graph(run.stack.database, run.job.organization_id, graph.extraction_id) == graph
+        stored = load_graph(run.stack.database, run.job.organization_id, graph.extraction_id)
     except NotFound:
         return False
+    return stored == graph if are_answers_sound else without_confidence(stored) == without_confidence(graph)
 
 
-def problems(run: Run, state: WorkflowExecutionState | None, *, is_price_fixed: bool = True) -> tuple[str, ...]:
+def without_confidence(graph: KnowledgeGraph) -> KnowledgeGraph:
+    """The graph, all facts of it as likely as any other."""
+    return replace(graph, relations=tuple(replace(relation, confidence=0.0) for relation in graph.relations))
+
+
+def problems(run: Run, state: WorkflowExecutionState | None, *, are_answers_sound: bool = True) -> tuple[str, ...]:
     """Everything in tables and Prefect that an undisturbed run would not have left, or would have; a sentence each.
 
-    Nothing of a run that did not complete: that alone says it all. Without a fixed price (when answers could not be
-    used, and were asked for again) the numbers of calls may differ.
+    Nothing of a run that did not complete: that alone says it all. When answers were unsound, and were asked for again, the
+    numbers of calls may differ.
     """
     if state is None or state.status is not ExecutionStatus.COMPLETED:
         return ()
     with psycopg.connect(run.stack.database_url) as connection:
         found = [*_wrong_counts(run, connection), *_wrong_activities(run, connection)]
-    return (*found, *_wrong_statistics(run, state, is_price_fixed), *_wrong_calls(run), *_wrong_flow_runs(run))
+    return (*found, *_wrong_statistics(run, state, are_answers_sound), *_wrong_calls(run), *_wrong_flow_runs(run))
 
 
 def _wrong_counts(run: Run, connection: psycopg.Connection[Any]) -> Iterator[str]:
@@ -112,7 +121,7 @@ def _wrong_attempts(stage: str, attempts: list[_Attempt]) -> Iterator[str]:
             yield f"attempt {later.attempt} began {overlap:.2f} s before attempt {earlier.attempt} ended"
 
 
-def _wrong_statistics(run: Run, state: WorkflowExecutionState, is_price_fixed: bool) -> Iterator[str]:
+def _wrong_statistics(run: Run, state: WorkflowExecutionState, are_answers_sound: bool) -> Iterator[str]:
     graph, found = run.reference.graph, state.statistics
     expected = {
         "chunks": run.reference.chunks,
@@ -121,7 +130,7 @@ def _wrong_statistics(run: Run, state: WorkflowExecutionState, is_price_fixed: b
         "relations": len(graph.relations),
         "failed_items": 0,
     }
-    if is_price_fixed:
+    if are_answers_sound:
         expected |= {"model_calls": run.reference.model_calls, "embedding_calls": run.reference.embedding_calls}
     for name, wanted in expected.items():
         if getattr(found, name) != wanted:

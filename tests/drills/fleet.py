@@ -141,22 +141,22 @@ class Fleet:
         return self.log.read().calls[runs[0].first_call :]
 
     def rows(
-        self, runs: list[Run], states: list[WorkflowExecutionState | None], *, is_price_fixed: bool = True
+        self, runs: list[Run], states: list[WorkflowExecutionState | None], *, are_answers_sound: bool = True
     ) -> list[DocumentRow]:
         """What became of the documents."""
         return [
-            self._row(number, run, state, is_price_fixed)
+            self._row(number, run, state, are_answers_sound)
             for number, (run, state) in enumerate(zip(runs, states, strict=True), 1)
         ]
 
-    def _row(self, number: int, run: Run, state: WorkflowExecutionState | None, is_price_fixed: bool) -> DocumentRow:
+    def _row(self, number: int, run: Run, state: WorkflowExecutionState | None, are_answers_sound: bool) -> DocumentRow:
         return DocumentRow(
             document=number,
             workers=tuple(dict.fromkeys(call.worker for call in run.own_calls)),
             status=state.status if state is not None else "never opened",
             resumes=state.resumes if state is not None else 0,
-            graph_equal=checks.is_graph_equal(run),
-            spurious_or_missing_rows=checks.problems(run, state, is_price_fixed=is_price_fixed),
+            graph_equal=checks.is_graph_equal(run, are_answers_sound=are_answers_sound),
+            spurious_or_missing_rows=checks.problems(run, state, are_answers_sound=are_answers_sound),
             failed_items=state.statistics.failed_items if state is not None else 0,
             failed_attempts=self._failed_attempts(run),
             error=state.error if state is not None else None,

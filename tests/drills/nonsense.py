@@ -33,7 +33,7 @@ def run_nonsense(plan: NonsensePlan, fleet: Fleet, tell: Tell) -> FleetReport:
         states = fleet.wait_for_ends(runs, _END_SECONDS)
     finally:
         fleet.endpoint.end()
-    rows, calls = fleet.rows(runs, states, is_price_fixed=False), fleet.calls_of(runs)
+    rows, calls = fleet.rows(runs, states, are_answers_sound=False), fleet.calls_of(runs)
     kinds = Counter(call.nonsense for call in calls if call.nonsense is not None)
     false = [fact for run in runs for fact in _false_facts(run)]
     findings = {
