@@ -59,8 +59,8 @@ def without_confidence(graph: KnowledgeGraph) -> KnowledgeGraph:
 def problems(run: Run, state: WorkflowExecutionState | None, *, are_answers_sound: bool = True) -> tuple[str, ...]:
     """Everything in tables and Prefect that an undisturbed run would not have left, or would have; a sentence each.
 
-    Nothing of a run that did not complete: that alone says it all. When answers were unsound, and were asked for again, the
-    numbers of calls may differ.
+    Nothing of a run that did not complete: that alone says it all. When answers were unsound, and were asked for
+    again, the numbers of calls may differ.
     """
     if state is None or state.status is not ExecutionStatus.COMPLETED:
         return ()
