@@ -21,7 +21,7 @@ from tables.session import Database
 _VERSION = "1"
 _NEAREST, LEAST_COSINE = 3, 0.85
 """So many of the nearest vectors are looked at for each entity, if they are as near as that."""
-_MOST_COMPARED = 10_000
+_MOST_COMPARED = 1_000
 _CONTEXT_CHARACTERS = 150
 # Bounded, whatever the organisation has: of more vectors the newest are compared.
 _NEAR = text(
