@@ -119,16 +119,25 @@ def _sought(key: str) -> str:
 
 def may_be_one(one: Described, other: Described) -> bool:
     """Whether neither the classes of two entities nor what is said of them speaks against it."""
-    mine, theirs = set(one.entity.classes), set(other.entity.classes)
-    if mine and theirs and not mine & theirs:
+    if not _have_a_common_class(one.entity, other.entity):
         return False
     return all(weight > _CONTRADICTION for weight, _ in _circumstances(one, other))
 
 
+def is_called_alike(one: Entity, other: Entity) -> bool:
+    """Whether names and classes allow two entities to be one: who is not called alike need not be described."""
+    return _have_a_common_class(one, other) and bool(_by_name(Described(one), Described(other))[0])
+
+
+def _have_a_common_class(one: Entity, other: Entity) -> bool:
+    """What has no class at all may be of any."""
+    mine, theirs = set(one.classes), set(other.classes)
+    return not mine or not theirs or bool(mine & theirs)
+
+
 def judge(one: Described, other: Described) -> EntityLink | None:
     """The link between two entities of different documents, if they may be one thing."""
-    mine, theirs = set(one.entity.classes), set(other.entity.classes)
-    if mine and theirs and not mine & theirs:
+    if not _have_a_common_class(one.entity, other.entity):
         return None
     score, reason = _by_name(one, other)
     if not score:

@@ -1,7 +1,7 @@
 """Links between entities of an organisation's documents, found as documents come in."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Index, and_, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +10,16 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from knowledge.domain import Entity
 from knowledge.errors import NotFound
 from knowledge.ids import EntityId, EntityNameId, ExecutionId, ExtractionId, LinkId, OrganizationId
-from knowledge.linking import Described, EntityLink, LinkStatus, is_whole_name, judge, keys_of, sought_by
+from knowledge.linking import (
+    Described,
+    EntityLink,
+    LinkStatus,
+    is_called_alike,
+    is_whole_name,
+    judge,
+    keys_of,
+    sought_by,
+)
 from knowledge.stages.names import folded_name
 from tables.base import OrgTable, table_of, within_organization
 from tables.bulk import upsert
@@ -78,8 +87,8 @@ def link_entities(
         own = _own_ids(session, extraction_id)
         keys = {entity.id: keys_of(entity) for entity in _entities(session, own).values()}
         _write_keys(session, organization_id, keys, execution_id)
-        candidates = _candidates(session, extraction_id, keys)
-        described = describe(session, {*own, *(other for _, other in candidates)})
+        candidates = _called_alike(session, _candidates(session, extraction_id, keys))
+        described = describe(session, {end for pair in candidates for end in pair})
         judged = (judge(described[entity], described[other]) for entity, other in candidates)
         links = {link.id: link for link in judged if link is not None}
         return _write_links(session, organization_id, links.values(), execution_id)
@@ -148,6 +157,12 @@ def _candidates(
         "most": _MOST_CANDIDATES,
     }
     return [(EntityId(row[0]), EntityId(row[1])) for row in session.execute(query, parameters)]
+
+
+def _called_alike(session: Session, pairs: Sequence[tuple[EntityId, EntityId]]) -> Sequence[tuple[EntityId, EntityId]]:
+    """Of the pairs those of which a link may come. What a name shares keys with is many times what it is like."""
+    entities = _entities(session, {end for pair in pairs for end in pair})
+    return [(one, other) for one, other in pairs if is_called_alike(entities[one], entities[other])]
 
 
 def _entities(session: Session, ids: Iterable[EntityId]) -> dict[EntityId, Entity]:
