@@ -71,9 +71,11 @@ def doubtful_pairs(
     """
     with database.org_session(organization_id) as session:
         proposed, known = _linked(session, organization_id, extraction_id)
-        near = [pair for pair in _near(session, organization_id, extraction_id) if frozenset(pair) not in known]
         # Of three proposals hardly more than one is doubtful; the rest need not be described.
-        pairs = list(dict.fromkeys((*proposed, *near)))[: most * 3]
+        enough = most * 3
+        near = _near(session, organization_id, extraction_id) if len(proposed) < enough else []
+        unknown = (pair for pair in near if frozenset(pair) not in known)
+        pairs = list(dict.fromkeys((*proposed, *unknown)))[:enough]
         ids = {end for pair in pairs for end in pair}
         described = describe(session, ids)
         around = Surroundings(_contexts(session, organization_id, ids), names)
