@@ -216,29 +216,32 @@ def _namesakes(session: Session, ids: set[EntityId]) -> set[EntityId]:
 def _write_links(
     session: Session, organization_id: OrganizationId, links: Iterable[EntityLink], execution_id: ExecutionId
 ) -> int:
+    rows = [
+        {
+            "organization_id": organization_id,
+            "id": link.id,
+            "entity_id": link.entity_id,
+            "other_id": link.other_id,
+            "score": link.score,
+            "reasons": link.reasons,
+            "status": link.status,
+            "source": str(execution_id),
+        }
+        for link in sorted(links, key=lambda link: link.id)
+    ]
+    if not rows:
+        return 0
     table = table_of(EntityLinkRow)
-    changed = 0
-    for link in sorted(links, key=lambda link: link.id):
-        statement = insert(table).values(
-            organization_id=organization_id,
-            id=link.id,
-            entity_id=link.entity_id,
-            other_id=link.other_id,
-            score=link.score,
-            reasons=link.reasons,
-            status=link.status,
-            source=str(execution_id),
-        )
-        new = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=["organization_id", "id"],
-            set_={"score": new.score, "reasons": new.reasons, "status": new.status},
-            where=(table.c.decided_by == "")
-            & (table.c.status != LinkStatus.UNDONE)
-            & ((table.c.score != new.score) | (table.c.reasons != new.reasons)),
-        )
-        changed += len(session.execute(statement.returning(table.c.id)).all())
-    return changed
+    statement = insert(table)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["organization_id", "id"],
+        set_={"score": new.score, "reasons": new.reasons, "status": new.status},
+        where=(table.c.decided_by == "")
+        & (table.c.status != LinkStatus.UNDONE)
+        & ((table.c.score != new.score) | (table.c.reasons != new.reasons)),
+    )
+    return len(session.execute(statement.returning(table.c.id), rows).all())
 
 
 def load_links(
