@@ -103,7 +103,8 @@ class SharedExecutors:
             lent = self._current
             if lent is None or lent.is_worn:
                 self._give_up(lent)
-                lent = self._current = await self._open()
+                opened: _Lent = await self._group.start(self._keep)
+                lent = self._current = opened
             lent.users += 1
         try:
             yield lent.context
@@ -111,9 +112,6 @@ class SharedExecutors:
             lent.users -= 1
             if lent is not self._current:
                 self._give_up(lent)
-
-    async def _open(self) -> "_Lent":
-        return await self._group.start(self._keep)
 
     def _give_up(self, lent: "_Lent | None") -> None:
         if lent is not None and not lent.users:

@@ -30,7 +30,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 # Crash recovery may have much to replay; a killed postmaster's last backends are gone within seconds.
 _READY_SECONDS = 120.0
 _START_ATTEMPTS = 20
+# PostgreSQL tells nobody that it has taken its directory, or takes connections: pid file and socket are looked at, by
+# a supervisor that has nothing else to do meanwhile.
 _POLL_SECONDS = 0.05
+# A killed server's backends take a moment to end, and are nobody's children to be waited for.
 _RETRY_SECONDS = 0.5
 _OPTIONS = {
     "listen_addresses": "",

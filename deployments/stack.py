@@ -21,6 +21,7 @@ from knowledge.settings import Settings
 
 _START_SECONDS = 240.0
 _STOP_SECONDS = 60.0
+# The supervisor may be another command's process: what there is of it is its state file.
 _POLL_SECONDS = 0.1
 _PART_GRACE_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0

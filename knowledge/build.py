@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from knowledge.answers.ports import AnswerModel
 from knowledge.domain import Extractor
@@ -18,6 +19,9 @@ from resilience.gate import EndpointGate, GatePolicy
 from resilience.limiter import RequestRate
 from resilience.permits import InProcessPermits, Permits
 from resilience.spending import SpendMeter
+
+if TYPE_CHECKING:
+    from knowledge.models.openai import ChatClient
 
 EMBEDDING_PERMITS = 5
 
@@ -104,14 +108,10 @@ async def open_answer_model(
         yield None
         return
     from knowledge.models.chat_answers import ChatAnswerModel
-    from knowledge.models.openai import ChatClient
 
     guards = guards or guards_of(settings)
-    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat), journal)
-    try:
-        yield ChatAnswerModel(client)
-    finally:
-        await client.aclose()
+    async with AsyncExitStack() as stack:
+        yield ChatAnswerModel(_chat_client(settings.chat, guards.chat, journal, None, stack))
 
 
 @asynccontextmanager
@@ -126,13 +126,9 @@ async def open_link_model(
         yield None
         return
     from knowledge.models.chat_linking import ChatLinkModel
-    from knowledge.models.openai import ChatClient
 
-    client = ChatClient(settings.chat, ModelBoundary("chat endpoint", guards.chat, spending), journal)
-    try:
-        yield ChatLinkModel(client)
-    finally:
-        await client.aclose()
+    async with AsyncExitStack() as stack:
+        yield ChatLinkModel(_chat_client(settings.chat, guards.chat, journal, spending, stack))
 
 
 # Adapters are imported when they are wanted: the embedded ones are an extra, and the SDK takes a second.
@@ -148,11 +144,22 @@ def _extraction_model(
 
         return EmbeddedExtractionModel()
     from knowledge.models.chat_extraction import ChatExtractionModel
+
+    return ChatExtractionModel(_chat_client(settings, guard, journal, spending, stack))
+
+
+def _chat_client(
+    settings: EndpointSettings,
+    guard: EndpointGuard,
+    journal: AnswerJournal | None,
+    spending: SpendMeter | None,
+    stack: AsyncExitStack,
+) -> "ChatClient":
     from knowledge.models.openai import ChatClient
 
     client = ChatClient(settings, ModelBoundary("chat endpoint", guard, spending), journal)
     stack.push_async_callback(client.aclose)
-    return ChatExtractionModel(client)
+    return client
 
 
 def _embedding_model(

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import or_, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from knowledge.domain import Extractor
 from knowledge.doubtful_links import DoubtfulPair, Surroundings, Verdict, decided, doubtful_pair
 from knowledge.ids import EntityId, ExecutionId, ExtractionId, OrganizationId, digest_of
 from knowledge.linking import LinkStatus
-from tables.base import table_of
 from tables.graph import EntityRow, ExtractionRow
-from tables.links import EntityLinkRow, describe
+from tables.links import EntityLinkRow, describe, write_links
 from tables.results import ResultStore
 from tables.session import Database
 
@@ -167,26 +165,5 @@ def write_verdicts(
         StoreUnavailable: the database did not answer; nothing has changed.
     """
     links = [link for pair, said in verdicts.items() if (link := decided(pair, said, model)) is not None]
-    table = table_of(EntityLinkRow)
-    changed = 0
     with database.org_session(organization_id) as session:
-        for link in sorted(links, key=lambda link: link.id):
-            statement = insert(table).values(
-                organization_id=organization_id,
-                id=link.id,
-                entity_id=link.entity_id,
-                other_id=link.other_id,
-                score=link.score,
-                reasons=link.reasons,
-                status=link.status,
-                decided_by=model,
-                source=str(execution_id),
-            )
-            new = statement.excluded
-            changes = {name: getattr(new, name) for name in ("score", "reasons", "status", "decided_by")}
-            open_still = (table.c.decided_by == "") & (table.c.status != LinkStatus.UNDONE)
-            statement = statement.on_conflict_do_update(
-                index_elements=["organization_id", "id"], set_=changes, where=open_still
-            )
-            changed += len(session.execute(statement.returning(table.c.id)).all())
-    return changed
+        return write_links(session, organization_id, links, execution_id, decided_by=model)

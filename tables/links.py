@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Index, and_, bindparam, select, text, update
+from sqlalchemy import Index, and_, bindparam, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -91,7 +91,7 @@ def link_entities(
         described = describe(session, {end for pair in candidates for end in pair})
         judged = (judge(described[entity], described[other]) for entity, other in candidates)
         links = {link.id: link for link in judged if link is not None}
-        return _write_links(session, organization_id, links.values(), execution_id)
+        return write_links(session, organization_id, links.values(), execution_id)
 
 
 def _own_ids(session: Session, extraction_id: ExtractionId) -> list[EntityId]:
@@ -213,9 +213,17 @@ def _namesakes(session: Session, ids: set[EntityId]) -> set[EntityId]:
     return set(session.scalars(query, {"ids": sorted(map(str, ids)), "namesakes": _NAMESAKES_KEY}))
 
 
-def _write_links(
-    session: Session, organization_id: OrganizationId, links: Iterable[EntityLink], execution_id: ExecutionId
+def write_links(
+    session: Session,
+    organization_id: OrganizationId,
+    links: Iterable[EntityLink],
+    execution_id: ExecutionId,
+    decided_by: str = "",
 ) -> int:
+    """Writes links that rules make, or that somebody has decided; how many are new or changed.
+
+    What was decided before, or undone, stays.
+    """
     rows = [
         {
             "organization_id": organization_id,
@@ -225,6 +233,7 @@ def _write_links(
             "score": link.score,
             "reasons": link.reasons,
             "status": link.status,
+            "decided_by": decided_by,
             "source": str(execution_id),
         }
         for link in sorted(links, key=lambda link: link.id)
@@ -234,12 +243,13 @@ def _write_links(
     table = table_of(EntityLinkRow)
     statement = insert(table)
     new = statement.excluded
+    changing = ("score", "reasons", "status", "decided_by")
+    is_open = (table.c.decided_by == "") & (table.c.status != LinkStatus.UNDONE)
+    differs = or_(*(table.c[name] != getattr(new, name) for name in ("score", "reasons", "decided_by")))
     statement = statement.on_conflict_do_update(
         index_elements=["organization_id", "id"],
-        set_={"score": new.score, "reasons": new.reasons, "status": new.status},
-        where=(table.c.decided_by == "")
-        & (table.c.status != LinkStatus.UNDONE)
-        & ((table.c.score != new.score) | (table.c.reasons != new.reasons)),
+        set_={name: getattr(new, name) for name in changing},
+        where=is_open & differs,
     )
     return len(session.execute(statement.returning(table.c.id), rows).all())
 

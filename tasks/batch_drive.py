@@ -51,13 +51,10 @@ class Controls:
 class Driver:
     """Level-triggered: every look asks the ledger how all documents under way stand, in one query."""
 
-    def __init__(
-        self, client: PrefectClient, database: Database, store: BatchStore, signals: Signals, controls: Controls
-    ) -> None:
+    def __init__(self, client: PrefectClient, database: Database, store: BatchStore, controls: Controls) -> None:
         self._client = client
         self._database = database
         self._store = store
-        self._signals = signals
         self._controls = controls
         self._looks = 0
 
@@ -104,10 +101,7 @@ class Driver:
 
     async def cancel(self, batch: Batch, reason: str) -> None:
         """Begins nothing more and tells what is under way to cancel; what it has been answered is kept."""
-        await asyncio.to_thread(self._store.cancel_pending, batch.id, reason)
-        for standing in await asyncio.to_thread(self._store.under_way, batch.id):
-            await self._cancel(standing, reason)
-        await asyncio.to_thread(self._store.cancel_unopened, batch.id, reason)
+        await _cancel_documents(self._client, self._database, batch, reason)
 
     async def _begin(self, batch: Batch, starter: Starter, free: int) -> int:
         """Begins up to `free` documents; how many it has looked at."""
@@ -166,39 +160,38 @@ class Driver:
         if failed and batch.on_failure is FailurePolicy.ABORT:
             raise BatchAborted(f"{failed[0].location} failed, and the batch aborts then: {failed[0].error}")
 
-    async def _cancel(self, standing: Standing, reason: str) -> None:
-        run_id = standing.document.flow_run_id
-        assert run_id is not None
-        if standing.execution_id is None:
-            await end_cancelled(self._client, run_id, reason)
-            return
-        try:
-            await asyncio.to_thread(
-                self._signals.send, standing.execution_id, SignalName.CANCEL, {"reason": reason}, "batch"
-            )
-        except SignalRefused:
-            # It has just ended.
-            return
-        if not await asyncio.to_thread(held_fences, self._database, [run_id]):
-            await act_unattended(self._client, self._signals, standing.execution_id, run_id)
-
 
 async def cancel_documents_of(
     client: PrefectClient, database: Database, organization_id: OrganizationId, execution_id: ExecutionId, reason: str
 ) -> None:
-    """Cancels the documents of the batch that this execution works on, where it is a batch's and its process is gone.
-
-    Doing it again is harmless.
-    """
-    store = BatchStore(database, organization_id)
-    batch = await asyncio.to_thread(store.find_by_execution, execution_id)
+    """As `Driver.cancel`, where the execution is a batch's and its process is gone; doing it again is harmless."""
+    batch = await asyncio.to_thread(BatchStore(database, organization_id).find_by_execution, execution_id)
     if batch is not None:
-        controls = Controls(_nobody_else_has_it, lambda: True)
-        await Driver(client, database, store, Signals(database, organization_id), controls).cancel(batch, reason)
+        await _cancel_documents(client, database, batch, reason)
 
 
-async def _nobody_else_has_it() -> None:
-    """A batch whose process is gone has no holder."""
+async def _cancel_documents(client: PrefectClient, database: Database, batch: Batch, reason: str) -> None:
+    store = BatchStore(database, batch.organization_id)
+    await asyncio.to_thread(store.cancel_pending, batch.id, reason)
+    for standing in await asyncio.to_thread(store.under_way, batch.id):
+        await _cancel_run(client, database, batch, standing, reason)
+    await asyncio.to_thread(store.cancel_unopened, batch.id, reason)
+
+
+async def _cancel_run(client: PrefectClient, database: Database, batch: Batch, standing: Standing, reason: str) -> None:
+    run_id = standing.document.flow_run_id
+    assert run_id is not None
+    if standing.execution_id is None:
+        await end_cancelled(client, run_id, reason)
+        return
+    signals = Signals(database, batch.organization_id)
+    try:
+        await asyncio.to_thread(signals.send, standing.execution_id, SignalName.CANCEL, {"reason": reason}, "batch")
+    except SignalRefused:
+        # It has just ended.
+        return
+    if not await asyncio.to_thread(held_fences, database, [run_id]):
+        await act_unattended(client, signals, standing.execution_id, run_id)
 
 
 def _seen(standing: Standing, lost: str | None) -> BatchDocument:

@@ -117,7 +117,7 @@ class _BatchRun:
         try:
             async with SignalWatcher(self._signals, state.id) as watcher:
                 controls = Controls(self._fence.held, lambda: watcher.is_paused)
-                driver = Driver(self._client, self._database, self._store, self._signals, controls)
+                driver = Driver(self._client, self._database, self._store, controls)
                 batch = await self._pass_until_done(batch, driver)
                 await watcher.let_finish()
         except ExecutionCancelled as stop:

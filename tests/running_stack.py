@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -25,6 +26,18 @@ BIN = Path(sys.executable).parent
 _START_SECONDS = 120
 _RUN_SECONDS = 180
 _DRAIN_SECONDS = 10
+PATIENCE_SECONDS = 120.0
+"""How long tests wait for what the stack's processes do."""
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found | None]) -> Found:
+    """What `look` finds, once it does: other processes' doings can only be looked at."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def _eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
+        # The stack's processes tell nobody here what they do.
         time.sleep(0.05)
 
 

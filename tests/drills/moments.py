@@ -11,6 +11,8 @@ from knowledge.domain import ExecutionStatus, Stage
 from knowledge.errors import StoreUnavailable
 from tests.drills.submission import Run
 
+# Looks at other processes' doings, whose moments are short. The delays after a moment are what is drilled: they put the
+# kill at a seeded time within it.
 _POLL_SECONDS = 0.004
 _REACHED_SECONDS = 90.0
 # Up to this long after the chosen call: into its answer, its storing, and what follows the last one.

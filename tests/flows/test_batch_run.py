@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -17,23 +16,13 @@ import pytest
 from deployments.graph_export import latest_exports
 from knowledge.ids import OrganizationId
 from tables.oversight import ExecutionOverview, unfinished_executions
-from tests.running_stack import Ran, StackUnderTest
+from tests.running_stack import PATIENCE_SECONDS, Ran, StackUnderTest, eventually
 from tests.sample import TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
 
 pytestmark = pytest.mark.stack
 
 _ORGANIZATION = OrganizationId("batched")
-_PATIENCE_SECONDS = 120.0
-Found = TypeVar("Found")
-
-
-def _eventually(look: Callable[[], Found | None]) -> Found:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 class GatedModel:
@@ -48,7 +37,7 @@ class GatedModel:
         if not path.endswith("/embeddings"):
             with self._lock:
                 self.asked[json.dumps(body, sort_keys=True)] += 1
-            self.gate.wait(_PATIENCE_SECONDS)
+            self.gate.wait(PATIENCE_SECONDS)
         return knowing_model(path, body)
 
 
@@ -95,13 +84,13 @@ def test_a_batch_survives_and_does_nothing_twice(stack: StackUnderTest, model: G
     """Killed in the middle it goes on by itself; started again it costs nothing, and follows its sources."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(_batch, stack, folder)
-        _eventually(lambda: len(model.asked) == 2 or None)
+        eventually(lambda: len(model.asked) == 2 or None)
         batch = _holder(stack)
         assert batch is not None
         assert batch.pid is not None
         os.kill(batch.pid, signal.SIGKILL)
         model.gate.set()
-        ran = running.result(_PATIENCE_SECONDS)
+        ran = running.result(PATIENCE_SECONDS)
     report = _said(ran)
     assert (ran.exit_code, report["status"], report["execution_id"]) == (1, "completed", batch.id)
     assert report["resumes"] == 1
@@ -133,14 +122,14 @@ def test_cancelling_a_batch_in_prefect_cancels_what_it_has_begun(stack: StackUnd
     (folder / "long.txt").write_text(f"{TEXT} It was not read to its end.")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(_batch, stack, folder)
-        _eventually(lambda: model.asked or None)
+        eventually(lambda: model.asked or None)
         batch = _holder(stack)
         assert batch is not None
         # What the UI's button does.
         url = f"{stack.running.api_url}/flow_runs/{batch.flow_run_id}/set_state"
         cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         httpx.post(url, json=cancelling, timeout=30).raise_for_status()
-        report = _said(running.result(_PATIENCE_SECONDS))
+        report = _said(running.result(PATIENCE_SECONDS))
     assert report["status"] == "cancelled"
-    _eventually(lambda: _holder(stack) is None)
+    eventually(lambda: _holder(stack) is None)
     assert model.asked.total() == 1

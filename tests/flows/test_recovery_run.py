@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psutil
@@ -25,26 +24,16 @@ from knowledge.domain import ExecutionStatus, WorkflowExecutionState
 from knowledge.ids import FlowRunId, OrganizationId
 from tables.ledger import Ledger
 from tables.oversight import ExecutionOverview, unfinished_executions
-from tests.running_stack import BIN, StackUnderTest
+from tests.running_stack import BIN, PATIENCE_SECONDS, StackUnderTest, eventually
 from tests.sample import ONTOLOGY, TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
 from tests.served_window import followed, told
 
 pytestmark = pytest.mark.stack
 
-_PATIENCE_SECONDS = 120.0
 _ANSWERED_FIRST = 12
 _CONCURRENCY = 8
 _POISON = "a bottle of arsenic"
-Found = TypeVar("Found")
-
-
-def _eventually(look: Callable[[], Found | None]) -> Found:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 class GatedModel:
@@ -78,7 +67,7 @@ class GatedModel:
             if self.answered[organization].total() < _ANSWERED_FIRST:
                 return
             self.waiting[organization] += 1
-        self._gates[organization].wait(_PATIENCE_SECONDS)
+        self._gates[organization].wait(PATIENCE_SECONDS)
         with self._lock:
             self.waiting[organization] -= 1
 
@@ -123,11 +112,11 @@ class Started:
             is_waiting = self.model.waiting[self.organization] == _CONCURRENCY
             return _unfinished(self.stack, self.organization) if is_waiting else None
 
-        return _eventually(waits)
+        return eventually(waits)
 
     def end(self) -> dict[str, Any]:
         """What `knowledge run --json` said of it."""
-        return self.ended.result(_PATIENCE_SECONDS)
+        return self.ended.result(PATIENCE_SECONDS)
 
     def row(self) -> WorkflowExecutionState:
         """Its only execution."""
@@ -184,7 +173,7 @@ def test_killed_cancelled_and_poisonous_runs_end_as_they_should(
         killed.model.open("killed")
         _cancel(stack, cancelled)
         _ends_completed(killed, victim, answered)
-        _is_told_once_and_in_order(told_of_victim.result(_PATIENCE_SECONDS))
+        _is_told_once_and_in_order(told_of_victim.result(PATIENCE_SECONDS))
     _ends_failed_at_the_cap(poisonous)
 
 
@@ -201,7 +190,7 @@ def _followed_over_http(
     url = serving.stdout.readline().strip()
 
     def follow() -> list[dict[str, Any]]:
-        with followed(url, made.stdout.strip(), execution.id, seconds=_PATIENCE_SECONDS) as response:
+        with followed(url, made.stdout.strip(), execution.id, seconds=PATIENCE_SECONDS) as response:
             return [json.loads(event.data) for event in told(response)]
 
     try:
@@ -256,9 +245,9 @@ def _cancel(stack: StackUnderTest, run: Started) -> None:
     pid = execution.pid
     assert pid is not None
     # The fence is given up before the process has told Prefect and ended.
-    _eventually(lambda: not psutil.pid_exists(pid) or None)
+    eventually(lambda: not psutil.pid_exists(pid) or None)
     assert run.model.answered["cancelled"].total() == _ANSWERED_FIRST
-    _eventually(lambda: _prefect_state(stack, row.flow_run_id) == "CANCELLED" or None)
+    eventually(lambda: _prefect_state(stack, row.flow_run_id) == "CANCELLED" or None)
 
 
 def _ends_completed(run: Started, victim: ExecutionOverview, answered: set[str]) -> None:

@@ -16,7 +16,6 @@ from knowledge.ids import FlowRunId, OrganizationId
 from tables.batches import BatchStore
 from tables.ledger import Ledger
 from tables.session import Database
-from tables.signals import Signals
 from tasks.batch_drive import MAX_ATTEMPTS, BatchAborted, Controls, Driver
 from tasks.batch_starts import Starter
 
@@ -124,8 +123,7 @@ def begin(database: Database, organization_id: OrganizationId) -> Callable[..., 
         extractions = Extractions(Ledger(database, organization_id), prefect)
         sleep: Callable[[float], Awaitable[object]] = extractions.work
         controls = Controls(_always, lambda: False, sleep)
-        signals = Signals(database, organization_id)
-        driver = Driver(cast(PrefectClient, prefect), database, store, signals, controls)
+        driver = Driver(cast(PrefectClient, prefect), database, store, controls)
         return Pass(batch, store, extractions, prefect, driver)
 
     return make
