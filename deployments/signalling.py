@@ -8,15 +8,16 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
+from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.database import open_database
 from deployments.stack import running_stack
-from knowledge.domain import WorkflowExecutionState
+from knowledge.domain import ExecutionStatus, WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, OrganizationId
 from knowledge.settings import Settings
@@ -25,11 +26,13 @@ from tables.fence import held_fences
 from tables.ledger import Ledger
 from tables.session import Database
 from tables.signals import Signals
+from tasks.deferral import is_set_aside
 from tasks.unattended import act_unattended, is_suspended
 
 _EXAMPLE = '{"reason": "…"}'
 _LEFT_TO_PROCESS = "its process acts on it within seconds"
 _GOES_ON = "the run goes on from its review"
+_RESUMED = "the run goes on"
 _LEFT_FOR_LATER = "it is acted on when a process takes up the run"
 
 
@@ -65,7 +68,7 @@ async def see_to(settings: Settings, database: Database, organization_id: Organi
     if not api_url:
         return Sent(signal, _LEFT_FOR_LATER)
     with temporary_settings({PREFECT_API_URL: api_url}):
-        return Sent(signal, await _effect(database, state))
+        return Sent(signal, await effect_of(database, state, signal))
 
 
 def payload_of(text: str) -> Mapping[str, object]:
@@ -83,7 +86,11 @@ def payload_of(text: str) -> Mapping[str, object]:
     return cast(dict[str, object], payload)
 
 
-async def _effect(database: Database, state: WorkflowExecutionState) -> str:
+async def effect_of(database: Database, state: WorkflowExecutionState, signal: Signal) -> str:
+    """What follows from a signal, for people; `state` is the execution when the signal was recorded.
+
+    Where no process works on the execution, it is acted on here, unless somebody else was quicker.
+    """
     if state.flow_run_id is None:
         return _LEFT_FOR_LATER
     signals = Signals(database, state.organization_id)
@@ -93,14 +100,26 @@ async def _effect(database: Database, state: WorkflowExecutionState) -> str:
             # A suspended run's process, if it is still there, does nothing any more.
             if has_process and not await is_suspended(client, state.flow_run_id):
                 return _LEFT_TO_PROCESS
-            was_suspended = await is_suspended(client, state.flow_run_id)
             done = await act_unattended(client, signals, state.id, state.flow_run_id)
-            if done is None and was_suspended and not await is_suspended(client, state.flow_run_id):
-                # Recovery has read the signal before we came to it.
-                return _GOES_ON
+            if done is None and await _was_resumed(client, state, signal):
+                return _GOES_ON if signal.name.is_decision else _RESUMED
             return done or _LEFT_FOR_LATER
     except (httpx.HTTPError, PrefectHTTPStatusError):
         return f"{_LEFT_FOR_LATER} (the Prefect API does not answer now)"
+
+
+async def _was_resumed(client: PrefectClient, held: WorkflowExecutionState, signal: Signal) -> bool:
+    """Whether a held run has been let go by this signal: recovery may read it before its sender comes to it."""
+    if held.flow_run_id is None or held.status is not ExecutionStatus.WAITING:
+        return False
+    if not (signal.name.is_decision or signal.name is SignalName.RESUME):
+        return False
+    try:
+        state = (await client.read_flow_run(UUID(held.flow_run_id))).state
+    except ObjectNotFound:
+        return False
+    # One that waits for an endpoint was never suspended, and no signal wakes it.
+    return state is not None and not state.is_paused() and not is_set_aside(state)
 
 
 def this_login() -> str:

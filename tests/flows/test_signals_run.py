@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
-from deployments.signalling import Sent, send_signal
+from deployments.signalling import Sent, effect_of, send_signal
 from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
@@ -41,6 +41,8 @@ pytestmark = pytest.mark.stack
 _PATIENCE_SECONDS = 150
 _CALLS_AT_ONCE = 8
 _LONG = TEXT + "".join(f"\n\nIn Oslo Brandt saw it. {f'Line {n} of the chronicle is here. ' * 80}" for n in range(18))
+# Recovery may have had a process started before a command comes to it.
+_LET_GO = ("the run goes on from its review", "its process acts on it within seconds")
 _REVIEWED = ("approved", "rejected", "accepted", "dropped")
 
 
@@ -237,6 +239,12 @@ def tend(held: Commanded, execution: WorkflowExecutionState) -> str | None:
         return asyncio.run(tended(execution.flow_run_id))
 
 
+def followed(held: Commanded, execution: WorkflowExecutionState, signal: Signal) -> str:
+    """What the signal's sender is told, whose command saw the execution in this state."""
+    with temporary_settings({PREFECT_API_URL: held.stack.running.api_url}):
+        return asyncio.run(effect_of(held.stack.database, execution, signal))
+
+
 def test_a_suspended_run_whose_process_died_too_early_is_shown_to_wait(held: Commanded) -> None:
     """Between Prefect and the execution's row lies a moment in which a process can die."""
     execution = held.executions["rejected"]
@@ -269,8 +277,10 @@ def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
     """Approved with the command, rejected by a command that died at once, approved as in Prefect's UI, cancelled."""
     shared_stack.endpoint.requests.clear()
     approved, rejected, accepted, dropped = (held.executions[name] for name in _REVIEWED)
-    held.signals.send(rejected.id, SignalName.REJECT, {"comment": "too thin"}, "ada")
+    rejection = held.signals.send(rejected.id, SignalName.REJECT, {"comment": "too thin"}, "ada")
     assert tend(held, rejected) == "the run goes on from its review"
+    # Recovery was quicker than the sender, who is told the same; or a process has taken the run up in between.
+    assert followed(held, rejected, rejection) in _LET_GO
     form = f"{shared_stack.running.api_url}/flow_runs/{accepted.flow_run_id}/resume"
     misfit = httpx.post(form, json={"run_input": {"decision": "perhaps"}}).json()
     httpx.post(form, json={"run_input": {"decision": "approve", "comment": "from the form"}}).raise_for_status()
@@ -283,9 +293,7 @@ def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
 
 def test_an_approved_run_is_published_without_asking_anything_again(stack: StackUnderTest, decided: Decided) -> None:
     """The decision resumes the run, which goes on from what it had; it is not a restart."""
-    # Recovery may have had a process started before the command came to it.
-    said = ("the run goes on from its review", "its process acts on it within seconds")
-    assert (decided.approval.exit_code, any(text in decided.approval.stdout for text in said)) == (0, True)
+    assert (decided.approval.exit_code, any(text in decided.approval.stdout for text in _LET_GO)) == (0, True)
     assert decided.command.published == {"approved", "accepted"}
     execution, decision = decided.execution("approved"), decided.decision("approved")
     assert (execution.status, execution.resumes) == (ExecutionStatus.COMPLETED, 0)
