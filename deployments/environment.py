@@ -39,6 +39,8 @@ _WORKER_TUNING = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     # A line for each task run would hide the story, and costs more than the task run.
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    # For a log file: colouring a line takes longer than what it tells of.
+    "PREFECT_LOGGING_COLORS": "false",
 }
 # Of a server of our own: each client would first ask for a token that it does not check, and for its version.
 _LOCAL_CLIENT_TUNING = {

@@ -92,6 +92,7 @@ class _DurableRunner:
         self._fence = fence
         self._tasks: dict[tuple[Stage, int], StageTask] = {}
         self._groups: dict[Stage, Grouping[_Item, None]] = {}
+        self._unanswered: set[str] = set()
         self._asking = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -136,11 +137,13 @@ class _DurableRunner:
     async def _stored(self, call: StageCall[Result], key: str) -> StageAnswer[Result] | None:
         """The answer if it is stored: without a task run, which takes ten times as long as the reading."""
         try:
-            content = await self._storage.aread_path(key)
-        except (NotFound, StoreUnavailable):
+            payload = await self._look_up(key)
+        except StoreUnavailable:
             # The task looks again, and is tried again.
             return None
-        payload: str = _Record.deserialize(content).result
+        if payload is None:
+            self._unanswered.add(key)
+            return None
         value = _adapter(call.result_type).validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
             attempt.usage = _usage_of(value)
@@ -223,25 +226,40 @@ class _DurableRunner:
         item.value = await item.call.run()
 
     async def _ask_and_keep(self, item: _Item) -> str:
-        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not."""
+        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not.
+
+        Whether it is was looked up a moment ago for the first attempt, if the store was there.
+        """
         assert item.key is not None
         adapter = _adapter(item.call.result_type)
         await self._fence()
-        try:
-            stored: str = _Record.deserialize(await self._storage.aread_path(item.key)).result
-        except NotFound:
-            # An answer that an earlier attempt could not store is still at hand, and paid for.
-            item.value = item.value or await self._answer_to(item)
-        else:
+        stored = None if self._is_known_unanswered(item.key) else await self._look_up(item.key)
+        if stored is not None:
             item.asked = False
             item.value = adapter.validate_json(stored)
             return stored
+        # An answer that an earlier attempt could not store is still at hand, and paid for.
+        item.value = item.value or await self._answer_to(item)
         if item.attempt is not None:
             await self._recorder.put_on_record(item.attempt)
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
         # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.
         await self._storage.awrite_path(item.key, record.serialize())
+        return payload
+
+    def _is_known_unanswered(self, key: str) -> bool:
+        """Whether that was seen just now; it is not known twice."""
+        is_known = key in self._unanswered
+        self._unanswered.discard(key)
+        return is_known
+
+    async def _look_up(self, key: str) -> str | None:
+        try:
+            content = await self._storage.aread_path(key)
+        except NotFound:
+            return None
+        payload: str = _Record.deserialize(content).result
         return payload
 
 
