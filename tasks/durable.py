@@ -24,8 +24,8 @@ from tasks.results import ResultStorage
 
 # The item's own last failure, and the one before: nobody was answered in between.
 _OUTAGE_FAILURES = 2
-# As many as there are permits for embeddings.
-_AT_ONCE = 5
+# Of the permits for embeddings, which all processes share, no document needs more.
+_AT_ONCE = 2
 # Quick for each chunk, so chunks share a task run.
 _GROUPED = {Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS}
 Result = TypeVar("Result")
