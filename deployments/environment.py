@@ -25,6 +25,11 @@ _SERVER_TUNING = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # Twenty events at a time (the default) is a transaction for every third task run.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
+    # More connections than are kept (five by default) are opened anew, and PostgreSQL asked for its types, each time.
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
     # Leases kept in memory (the default) would leave slots taken for ever when the server restarts.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
@@ -34,6 +39,8 @@ _WORKER_TUNING = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     # A line for each task run would hide the story, and costs more than the task run.
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    # For a log file: colouring a line takes longer than what it tells of.
+    "PREFECT_LOGGING_COLORS": "false",
 }
 # Of a server of our own: each client would first ask for a token that it does not check, and for its version.
 _LOCAL_CLIENT_TUNING = {

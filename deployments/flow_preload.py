@@ -57,6 +57,7 @@ def _preload() -> None:
     # What is here now stays, so no process need copy it to have its garbage counted.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 _preload()

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 
 
-def run_flow_run(environment: Mapping[str, str], directory: str) -> None:
-    """Run the flow run that the environment names, as `python -m prefect.engine` does, and exit as that does."""
+def run_flow_run(environment: Mapping[str, str], directory: str, is_retuned: bool) -> None:
+    """Run the flow run that the environment names, as `python -m prefect.engine` does, and exit as that does.
+
+    `is_retuned`: Prefect's settings are others than those of the process that this one was forked from.
+    """
     os.setsid()
-    is_retuned = _prefect_settings(environment) != _prefect_settings(os.environ)
     _name_process(environment[FLOW_RUN_VARIABLE])
     os.environ.clear()
     os.environ.update(environment)
@@ -38,12 +40,3 @@ def _name_process(flow_run_id: str) -> None:
     from setproctitle import setproctitle
 
     setproctitle(f"knowledge: flow run {flow_run_id}")
-
-
-def _prefect_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Prefect's settings; names with two underscores are of a run."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("PREFECT_") and not name.startswith("PREFECT__")
-    }

@@ -9,8 +9,9 @@ Private parts of Prefect are used as its own process worker uses them; its versi
 
 import logging
 import multiprocessing
+import os
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -66,7 +67,9 @@ class ForkingStarter:
             "PREFECT__CONTROL_PORT": str(port),
             "PREFECT__CONTROL_TOKEN": token,
         }
-        process = self._context.Process(target=run_flow_run, args=({**self._environment, **own}, self._directory))
+        is_retuned = _prefect_settings(self._environment) != _prefect_settings({**os.environ, **_worker_settings()})
+        arguments = ({**self._environment, **own}, self._directory, is_retuned)
+        process = self._context.Process(target=run_flow_run, args=arguments)
         # The first one waits for the fork server's imports.
         await run_sync(process.start)
         handle: Any = process
@@ -149,6 +152,15 @@ class _Lent:
 @cache
 def _worker_settings() -> dict[str, str]:
     return ProcessJobConfiguration._base_environment()  # pyright: ignore[reportPrivateUsage]
+
+
+def _prefect_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Prefect's settings; names with two underscores are of a run."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PREFECT_") and not name.startswith("PREFECT__")
+    }
 
 
 class ForkedJob(ProcessJobConfiguration):

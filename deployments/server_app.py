@@ -5,12 +5,15 @@ addresses hold the executions' ids, which cannot be guessed. The page is sandbox
 with Prefect's API.
 """
 
+import gc
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 REPORTS = "/reports"
+_GARBAGE_THRESHOLD = 20_000
 _HEADERS = {
     "Content-Security-Policy": "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox",
     "Cache-Control": "no-store",
@@ -29,6 +32,10 @@ def create_app() -> FastAPI:
 
     app = create_prefect_app()
     app.router.routes.insert(0, Route(f"{REPORTS}/{{organization}}/{{execution}}", report))
+    # What is here now stays; what requests make is mostly freed without being looked for.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     return app
 
 

@@ -34,6 +34,8 @@ Outcome = TypeVar("Outcome")
 Value = TypeVar("Value")
 
 DEFAULT_CONCURRENCY = 8
+# Chunks that wait for each other share what their stages cost; a model is asked by no more at once than it allows.
+_COMPLETED_AT_ONCE = 16
 CHUNK_STAGES = (Stage.MENTIONS, Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS)
 """The stages of each chunk, in order."""
 MODEL_STAGES = (Stage.MENTIONS, Stage.EMBEDDINGS)
@@ -239,7 +241,7 @@ async def _one_ahead(
     complete: Callable[[Begun], Awaitable[Outcome]],
     concurrency: int,
 ) -> list[Outcome]:
-    """The outcomes in the order of the items, at most `concurrency` begun and as many completed at once.
+    """The outcomes in the order of the items, at most `concurrency` begun at once, and some more completed.
 
     Beginnings do not wait for completions, and nothing is completed until one beginning was not answered from what is
     stored, or all are over: so a resumed run soon puts what nobody has answered, however much was answered before.
@@ -247,7 +249,7 @@ async def _one_ahead(
     """
     outcomes: dict[int, Outcome] = {}
     errors: list[KnowledgeError] = []
-    beginning, completing = Semaphore(concurrency), Semaphore(concurrency)
+    beginning, completing = Semaphore(concurrency), Semaphore(max(concurrency, _COMPLETED_AT_ONCE))
     left, caught_up = len(items), Event()
 
     async def work(n: int, item: Item) -> None:

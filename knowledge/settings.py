@@ -33,6 +33,11 @@ class EndpointSettings(BaseModel):
         """Whether there is a remote endpoint to ask."""
         return self.base_url is not None or self.api_key is not None
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether it may be asked only so much a minute."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+
 
 class DocumentSettings(BaseModel):
     """What may come in, and from where."""

@@ -98,7 +98,8 @@ class EndpointBoards:
 
     A database that is away stops nobody: what is to be said waits, and gates go by what this process itself sees.
     `probe_seconds` is for how long a claimed probe is nobody else's; `on_own_change` is called, in the event loop, with
-    what this process has made of an endpoint.
+    what this process has made of an endpoint. Those who use an endpoint are counted only if `shares_rates`: where no
+    rate is bounded nobody needs to wait for the count.
     """
 
     def __init__(
@@ -107,7 +108,10 @@ class EndpointBoards:
         keys: Sequence[EndpointKey],
         probe_seconds: float,
         on_own_change: Callable[[EndpointKey, Standing], None] = lambda key, standing: None,
+        *,
+        shares_rates: bool = True,
     ) -> None:
+        self._shares_rates = shares_rates
         self._on_own_change = on_own_change
         self.probe_seconds = probe_seconds
         self._database = database
@@ -191,11 +195,14 @@ class EndpointBoards:
             standing = await asyncio.to_thread(self._rows.read, board.key)
             if standing is not None:
                 board.tell(standing)
-        await asyncio.sleep(_SETTLING_SECONDS)
+        if self._shares_rates:
+            await asyncio.sleep(_SETTLING_SECONDS)
+        timeout = _COUNT_SECONDS if self._shares_rates else None
         while True:
-            await self._count_sharers(connection)
+            if self._shares_rates:
+                await self._count_sharers(connection)
             self._heard.set()
-            async with aclosing(connection.notifies(timeout=_COUNT_SECONDS)) as notifications:
+            async with aclosing(connection.notifies(timeout=timeout)) as notifications:
                 async for notification in notifications:
                     if self._take(json.loads(notification.payload)):
                         break

@@ -20,8 +20,9 @@ _VERSION = "1"
 _NEAREST, LEAST_COSINE = 3, 0.85
 """So many of the nearest vectors are looked at for each entity, if they are as near as that."""
 _MOST_COMPARED = 1_000
+_MOST_OWN = 40
 _CONTEXT_CHARACTERS = 150
-# Bounded, whatever the organisation has: of more vectors the newest are compared.
+# Bounded, whatever document and organisation have: the newest vectors, and the entities most often named.
 _NEAR = text(
     """
     WITH pool AS MATERIALIZED (
@@ -29,26 +30,40 @@ _NEAR = text(
         JOIN knowledge.extraction x ON x.organization_id = e.organization_id AND x.id = e.extraction_id
         WHERE e.organization_id = :organization_id AND x.deleted_at IS NULL AND x.document_id <> :document
         ORDER BY e.created_at DESC, e.id LIMIT :compared
+    ), own AS MATERIALIZED (
+        SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
+        WHERE e.organization_id = :organization_id AND e.extraction_id = :extraction
+        ORDER BY (
+            SELECT count(*) FROM knowledge.mention m
+            WHERE m.organization_id = :organization_id AND m.entity_id = e.entity_id
+        ) DESC, e.id LIMIT :own
     )
-    SELECT own.entity_id, near.entity_id, near.cosine FROM knowledge.embedding own
+    SELECT own.entity_id, near.entity_id, near.cosine FROM own
     CROSS JOIN LATERAL (
         SELECT p.entity_id, 1 - (p.vector <=> own.vector) AS cosine FROM pool p
         WHERE p.model = own.model AND p.dimensions = own.dimensions
         ORDER BY p.vector <=> own.vector, p.entity_id LIMIT :nearest
     ) near
-    WHERE own.organization_id = :organization_id AND own.extraction_id = :extraction AND near.cosine >= :least
+    WHERE near.cosine >= :least
     ORDER BY near.cosine DESC, 1, 2
     """
 )
 _CONTEXTS = text(
     """
-    SELECT DISTINCT ON (m.entity_id) m.entity_id,
-        substr(d.text, greatest(1, m.span_start + 1 - :around), m.span_end - m.span_start + 2 * :around)
-    FROM knowledge.mention m
-    JOIN knowledge.extraction x ON x.organization_id = m.organization_id AND x.id = m.extraction_id
-    JOIN knowledge.document d ON d.organization_id = x.organization_id AND d.id = x.document_id
-    WHERE m.organization_id = :organization_id AND m.entity_id = ANY(:ids)
-    ORDER BY m.entity_id, m.span_start
+    SELECT own.id, substr(d.text, greatest(1, m.span_start + 1 - :around), m.span_end - m.span_start + 2 * :around)
+    FROM unnest(CAST(:ids AS text[])) AS own(id)
+    CROSS JOIN LATERAL (
+        SELECT m.extraction_id, m.span_start, m.span_end FROM knowledge.mention m
+        WHERE m.organization_id = :organization_id AND m.entity_id = own.id ORDER BY m.span_start LIMIT 1
+    ) m
+    CROSS JOIN LATERAL (
+        SELECT x.document_id FROM knowledge.extraction x
+        WHERE x.organization_id = :organization_id AND x.id = m.extraction_id OFFSET 0
+    ) x
+    CROSS JOIN LATERAL (
+        SELECT d.text FROM knowledge.document d
+        WHERE d.organization_id = :organization_id AND d.id = x.document_id OFFSET 0
+    ) d
     """
 )
 
@@ -106,7 +121,7 @@ def _near(
         )
     )
     given = {"organization_id": organization_id, "extraction": extraction_id, "document": document}
-    bounds = {"nearest": _NEAREST, "least": LEAST_COSINE, "compared": _MOST_COMPARED}
+    bounds = {"nearest": _NEAREST, "least": LEAST_COSINE, "compared": _MOST_COMPARED, "own": _MOST_OWN}
     return [(EntityId(row[0]), EntityId(row[1])) for row in session.execute(_NEAR, {**given, **bounds})]
 
 

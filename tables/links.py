@@ -192,15 +192,18 @@ def describe(session: Session, ids: set[EntityId]) -> dict[EntityId, Described]:
 
 def _facts(session: Session, ids: set[EntityId]) -> Iterable[tuple[EntityId, str, str, str | None, str | None]]:
     """Entity, predicate (inverse ones with a caret), name of the other end, lexical form and datatype of the value."""
+    # OFFSET 0: as above.
     query = text(
         """
         SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
-        FROM knowledge.relation r LEFT JOIN knowledge.entity o ON o.id = r.object_id
-        WHERE r.subject_id = ANY(:ids)
+        FROM unnest(CAST(:ids AS text[])) AS own(id)
+        CROSS JOIN LATERAL (SELECT * FROM knowledge.relation r WHERE r.subject_id = own.id OFFSET 0) r
+        LEFT JOIN LATERAL (SELECT o.label FROM knowledge.entity o WHERE o.id = r.object_id OFFSET 0) o ON true
         UNION ALL
         SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
-        FROM knowledge.relation r JOIN knowledge.entity s ON s.id = r.subject_id
-        WHERE r.object_id = ANY(:ids)
+        FROM unnest(CAST(:ids AS text[])) AS own(id)
+        CROSS JOIN LATERAL (SELECT * FROM knowledge.relation r WHERE r.object_id = own.id OFFSET 0) r
+        CROSS JOIN LATERAL (SELECT s.label FROM knowledge.entity s WHERE s.id = r.subject_id OFFSET 0) s
         """
     )
     for row in session.execute(query, {"ids": sorted(map(str, ids))}):

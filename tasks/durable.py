@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from knowledge.domain import Stage, Usage
 from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
 from knowledge.ids import OrganizationId
-from knowledge.pipeline import CHUNK_STAGES
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
@@ -25,8 +24,10 @@ from tasks.results import ResultStorage
 
 # The item's own last failure, and the one before: nobody was answered in between.
 _OUTAGE_FAILURES = 2
-# How long a computed stage of a chunk waits for those of other chunks, to share a task run with them.
-_GROUPING_SECONDS = 0.1
+# Of the permits for embeddings, which all processes share, no document needs more.
+_AT_ONCE = 2
+# Quick for each chunk, so chunks share a task run.
+_GROUPED = {Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS}
 Result = TypeVar("Result")
 # Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
 _Record = ResultRecord[str]
@@ -71,7 +72,7 @@ class _Item:
 class _Together:
     """What a task of several items is about. A plain object, as `_Item` is."""
 
-    def __init__(self, group: Group[StageCall[Any], Any]) -> None:
+    def __init__(self, group: "Group[_Item, None]") -> None:
         self.group = group
 
 
@@ -90,11 +91,26 @@ class _DurableRunner:
         self._policy = policy
         self._fence = fence
         self._tasks: dict[tuple[Stage, int], StageTask] = {}
-        self._groups: dict[Stage, Grouping[StageCall[Any], Any]] = {}
+        self._groups: dict[Stage, Grouping[_Item, None]] = {}
+        self._unanswered: set[str] = set()
+        self._asking = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
-        if not call.identity and call.stage in CHUNK_STAGES:
-            return StageAnswer(cast(Result, await self._group_of(call.stage).call(call)))
+        if call.stage is not Stage.MENTIONS:
+            return await self._answer(call)
+        # What is asked here will be worked on by the stages after it.
+        self._asking += 1
+        self._quiet.clear()
+        try:
+            return await self._answer(call)
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                self._quiet.set()
+
+    async def _answer(self, call: StageCall[Result]) -> StageAnswer[Result]:
         key = result_key(self._organization_id, call.identity) if call.identity else None
         if key is not None:
             stored = await self._stored(call, key)
@@ -104,6 +120,9 @@ class _DurableRunner:
             if why is not None:
                 raise ItemGivenUp(why)
         item = _Item(call, key)
+        if call.stage in _GROUPED:
+            await self._group_of(call.stage).call(item)
+            return StageAnswer(cast(Result, item.value), cached=not item.asked)
         failed = min(self._recorder.failed_attempts(call.stage, call.item), self._policy.retries)
         stage_task = self._tasks.get((call.stage, failed)) or self._make_task(call, failed)
         payload = await stage_task(item)
@@ -118,39 +137,46 @@ class _DurableRunner:
     async def _stored(self, call: StageCall[Result], key: str) -> StageAnswer[Result] | None:
         """The answer if it is stored: without a task run, which takes ten times as long as the reading."""
         try:
-            content = await self._storage.aread_path(key)
-        except (NotFound, StoreUnavailable):
+            payload = await self._look_up(key)
+        except StoreUnavailable:
             # The task looks again, and is tried again.
             return None
-        payload: str = _Record.deserialize(content).result
+        if payload is None:
+            self._unanswered.add(key)
+            return None
         value = _adapter(call.result_type).validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
             attempt.usage = _usage_of(value)
             attempt.cached = True
         return StageAnswer(value, cached=True)
 
-    def _group_of(self, stage: Stage) -> Grouping[StageCall[Any], Any]:
-        """Where calls of a pure stage of chunks wait for those that come at about the same time."""
+    def _group_of(self, stage: Stage) -> "Grouping[_Item, None]":
+        """Where calls of a stage of chunks wait for those that come at about the same time."""
         if stage not in self._groups:
-            compute_together = Task(
-                self._compute_together,
+            run_together = Task(
+                self._run_together,
                 name=stage.value,
                 task_run_name=_group_run_name,  # pyright: ignore[reportArgumentType]
                 cache_policy=NO_CACHE,
                 persist_result=False,
                 retries=self._policy.retries,
                 retry_delay_seconds=list(self._policy.delays_seconds()),
+                retry_jitter_factor=self._policy.jitter or None,
                 retry_condition_fn=is_worth_retrying,
             )
-            self._groups[stage] = Grouping(lambda group: compute_together(_Together(group)), _GROUPING_SECONDS)
+            self._groups[stage] = Grouping(lambda group: run_together(_Together(group)), self._quiet)
         return self._groups[stage]
 
-    async def _compute_together(self, together: "_Together") -> None:
-        await together.group.run(self._compute_one)
+    async def _run_together(self, together: "_Together") -> None:
+        await together.group.run(self._run_one, self._may_succeed, _AT_ONCE)
 
-    async def _compute_one(self, call: StageCall[Any]) -> Any:
-        with self._recorder.attempt(call.stage, call.item, None):
-            return await call.run()
+    async def _run_one(self, item: _Item) -> None:
+        await self._recorded(self._ask_and_keep if item.key else self._compute)(item)
+
+    def _may_succeed(self, item: _Item, error: Exception) -> bool:
+        """Whether a call is worth another attempt: those that failed in earlier processes count."""
+        failed = self._recorder.failed_attempts(item.call.stage, item.call.item)
+        return is_passing(error) and failed <= self._policy.retries
 
     def _make_task(self, call: StageCall[Any], failed: int) -> StageTask:
         """The stage's task for items of which `failed` attempts have failed: the retries that are left."""
@@ -200,25 +226,40 @@ class _DurableRunner:
         item.value = await item.call.run()
 
     async def _ask_and_keep(self, item: _Item) -> str:
-        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not."""
+        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not.
+
+        Whether it is was looked up a moment ago for the first attempt, if the store was there.
+        """
         assert item.key is not None
         adapter = _adapter(item.call.result_type)
         await self._fence()
-        try:
-            stored: str = _Record.deserialize(await self._storage.aread_path(item.key)).result
-        except NotFound:
-            # An answer that an earlier attempt could not store is still at hand, and paid for.
-            item.value = item.value or await self._answer_to(item)
-        else:
+        stored = None if self._is_known_unanswered(item.key) else await self._look_up(item.key)
+        if stored is not None:
             item.asked = False
             item.value = adapter.validate_json(stored)
             return stored
+        # An answer that an earlier attempt could not store is still at hand, and paid for.
+        item.value = item.value or await self._answer_to(item)
         if item.attempt is not None:
             await self._recorder.put_on_record(item.attempt)
         payload = adapter.dump_json(item.value).decode()
         record = get_result_store().create_result_record(payload, item.key)
         # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.
         await self._storage.awrite_path(item.key, record.serialize())
+        return payload
+
+    def _is_known_unanswered(self, key: str) -> bool:
+        """Whether that was seen just now; it is not known twice."""
+        is_known = key in self._unanswered
+        self._unanswered.discard(key)
+        return is_known
+
+    async def _look_up(self, key: str) -> str | None:
+        try:
+            content = await self._storage.aread_path(key)
+        except NotFound:
+            return None
+        payload: str = _Record.deserialize(content).result
         return payload
 
 
@@ -229,6 +270,11 @@ def _usage_of(value: object) -> Usage:
 async def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed attempt may succeed when made again: our own errors say so, and broken connections."""
     error: object = await state.aresult(raise_on_failure=False)
+    return is_passing(error)
+
+
+def is_passing(error: object) -> bool:
+    """Whether the same call may succeed later."""
     if isinstance(error, KnowledgeError):
         return error.retryable
     return isinstance(error, OSError)
@@ -241,8 +287,8 @@ def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | Non
 
 def _group_run_name(parameters: dict[str, Any]) -> str:
     together: _Together = parameters["together"]
-    first, *others = together.group.calls
-    return f"{first.label} and {len(others)} more" if others else first.label
+    first, *others = (item.call.label for item in together.group.calls)
+    return f"{first} and {len(others)} more" if others else first
 
 
 def _task_run_name(parameters: dict[str, Any]) -> str:

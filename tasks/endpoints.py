@@ -35,7 +35,13 @@ async def open_guards(settings: Settings, database: Database, leases_file: Path)
     async with AsyncExitStack() as opened:
         permits = await opened.enter_async_context(open_permits(leases_file=leases_file)) if embedding else None
         boards = await opened.enter_async_context(
-            EndpointBoards(database, keys, longest + _PROBE_MARGIN_SECONDS, announcer.announce)
+            EndpointBoards(
+                database,
+                keys,
+                longest + _PROBE_MARGIN_SECONDS,
+                announcer.announce,
+                shares_rates=any(endpoint.has_rate for endpoint in (settings.chat, settings.embedding)),
+            )
         )
         yield guards_of(
             settings,

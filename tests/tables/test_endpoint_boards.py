@@ -145,6 +145,19 @@ async def test_processes_that_share_an_endpoint_know_how_many_they_are(database:
         await hearing.until(lambda news: news == Sharers(1))
 
 
+async def test_where_no_rate_is_bounded_nobody_waits_to_be_counted(database: Database, key: EndpointKey) -> None:
+    """A short document would wait for that as long as for its questions; others still count who is there."""
+    async with EndpointBoards(database, [key], 60.0) as paced:
+        hearing = Hearing(paced.board(key))
+        async with EndpointBoards(database, [key], 60.0, shares_rates=False) as free:
+            await hearing.until(lambda news: news == Sharers(2))
+            heard: list[News] = []
+            free.board(key).subscribe(heard.append)
+            paced.board(key).post_hold(DOWN)
+            await Hearing(free.board(key)).until(_is_held)
+            assert not any(isinstance(news, Sharers) for news in heard)
+
+
 async def test_a_listener_whose_connection_breaks_catches_up(
     database: Database, database_url: str, key: EndpointKey
 ) -> None:
