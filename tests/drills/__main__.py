@@ -8,6 +8,7 @@ From the project's root, each command on a stack and a model endpoint of its own
     python -m tests.drills throttle --share 0.2 --retry-after 1 --workers 3 --json
     python -m tests.drills nonsense --share 0.2 --json
     python -m tests.drills fleet --workers 3 --documents 200 --json
+    python -m tests.drills batch --documents 1000 --json
 
 `kill` submits a document of many chunks, waits for the moment (a stage, or `random`: a seeded number of model calls
 later), sends SIGKILL, waits for the end, and looks at the endpoint's log, the tables and Prefect. The victim `stack`
@@ -27,6 +28,9 @@ number of answers), or in a share of the calls that depends on the seed, the que
 `fleet` a worker is lost with its runs after a fifth of the questions, the endpoints fail after two fifths, and the
 server is killed after seven tenths. Their last line is an object of what was found, with the `goals` that were met or
 not and a row for each document; they exit with 1 unless all goals were met. How it goes is told on stderr.
+
+`batch` gives a folder of small documents to `knowledge batch`, kills the worker with all its runs, the batch's own
+too, after half of the calls, and begins the same batch again when it is over. It ends like the others, without rows.
 """
 
 import argparse
@@ -39,15 +43,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.drills.calls import CallLog
 from tests.drills.disturbed_fleet import DisturbedFleetPlan, run_disturbed_fleet
+from tests.drills.endpoint import serving
 from tests.drills.faults import ENDPOINTS, FaultKind
 from tests.drills.fleet import Fleet, FleetPlan, Tell
 from tests.drills.kill import KillPlan, Victim, run_kills
+from tests.drills.large_batch import LargeBatchPlan, run_large_batch
 from tests.drills.moments import Moment
 from tests.drills.nonsense import NonsensePlan, run_nonsense
 from tests.drills.outage import HANG_VARIABLES, OPEN_SECONDS_VARIABLE, OutagePlan, run_outage
 from tests.drills.replay import GOAL_SECONDS, measure_replay
 from tests.drills.report import FleetReport, summary_of
+from tests.drills.stack import DrillStack
 from tests.drills.throttle import ThrottlePlan, run_throttle
 
 _RUNS_EACH = 4
@@ -112,12 +120,30 @@ def _parser() -> argparse.ArgumentParser:
     fleets.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
     fleets.add_argument("--seconds", type=float, default=20.0, help="how long the endpoints fail")
     fleets.add_argument("--json", action="store_true", help="end with one JSON object")
+    batches = drills.add_parser("batch", help="lose the worker in the middle of a folder of many documents")
+    batches.set_defaults(drill=_batch)
+    batches.add_argument("--documents", type=int, default=1000, help="of three paragraphs, one chunk, each")
+    batches.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
+    batches.add_argument("--json", action="store_true", help="end with one JSON object")
     return parser
 
 
 def _fleet(arguments: argparse.Namespace) -> int:
     plan = DisturbedFleetPlan(outage_seconds=arguments.seconds)
     return _with_fleet(arguments, lambda fleet, tell: run_disturbed_fleet(plan, fleet, tell), runs_each=_RUNS_EACH)
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    tell = _teller()
+    with tempfile.TemporaryDirectory(prefix="kdrill-calls-", dir="/tmp") as directory:
+        log_file = Path(directory) / "calls.jsonl"
+        with serving(log_file, arguments.latency) as endpoint, DrillStack.started(endpoint) as stack:
+            report = run_large_batch(LargeBatchPlan(arguments.documents), stack, CallLog(log_file), tell)
+            stack.is_kept |= not report.is_met
+    tell(str(report))
+    if arguments.json:
+        print(json.dumps(report.as_json))
+    return 0 if report.is_met else 1
 
 
 def _outage(arguments: argparse.Namespace) -> int:

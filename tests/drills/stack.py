@@ -107,6 +107,19 @@ class DrillStack:
         if not self.is_kept:
             shutil.rmtree(self.home)
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """The command `knowledge` with these arguments, under way; what it tells people goes into the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [str(BIN / "knowledge"), *arguments],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
     @property
     def log(self) -> Path:
         """What `knowledge up` and `down` said."""

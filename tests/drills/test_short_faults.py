@@ -9,6 +9,7 @@ from tests.drills import measures
 from tests.drills.disturbed_fleet import DisturbedFleetPlan, run_disturbed_fleet
 from tests.drills.faults import FaultKind
 from tests.drills.fleet import Fleet, FleetPlan
+from tests.drills.large_batch import LargeBatchPlan, run_large_batch
 from tests.drills.nonsense import NonsensePlan, run_nonsense
 from tests.drills.outage import OPEN_SECONDS_VARIABLE, OutagePlan, run_outage
 from tests.drills.throttle import ThrottlePlan, run_throttle
@@ -55,6 +56,12 @@ def test_nonsense_is_asked_again_and_leaves_nothing_in_the_graph(fleet: Fleet) -
 
 
 def test_a_lost_worker_an_outage_and_a_killed_server_lose_nothing_and_pay_nothing_twice(fleet: Fleet) -> None:
-    """One after the other while the documents are read. It is the last test here: one worker is gone after it."""
+    """One after the other while the documents are read. One worker is gone after it."""
     report = run_disturbed_fleet(DisturbedFleetPlan(outage_seconds=2.0), fleet, _tell)
+    assert report.is_met, str(report)
+
+
+def test_a_batch_whose_worker_is_lost_loses_no_document(fleet: Fleet) -> None:
+    """The batch's own run is lost with the others; begun again afterwards, it costs nothing."""
+    report = run_large_batch(LargeBatchPlan(documents=6), fleet.stack, fleet.log, _tell)
     assert report.is_met, str(report)
