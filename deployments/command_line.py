@@ -1,6 +1,5 @@
 """What the commands of the console script share: settings, messages to people, and options of one meaning."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,10 @@ from knowledge.settings import Settings
 _error_console = Console(stderr=True)
 
 Organization = Annotated[str, typer.Option(help="Whose documents and graph: a slug such as `acme`.")]
-Out = Annotated[Path | None, typer.Option(help="Where the graph's files go; KNOWLEDGE_HOME/exports by default.")]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="DIRECTORY|s3://…", help="Where the graph's files go; KNOWLEDGE_HOME/exports by default."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave a stack that was started for this command running.")]
 Execution = Annotated[str, typer.Argument(help="An execution's id (exe_…).", show_default=False)]

@@ -1,10 +1,10 @@
 """What a finished run is handed over as: files, and the JSON object of `--json`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
+from deployments.export_target import ExportDirectory, write_out
 from deployments.report import load_report, save_page
 from deployments.submission import Submitted
 from deployments.watching import Watched
@@ -31,11 +31,11 @@ _STATISTICS = (
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An execution at its end, the graph if it completed, and where its files are."""
+    """An execution at its end, the graph if it completed, and where its files or objects are."""
 
     watched: Watched
     export: GraphExport | None
-    files: dict[str, Path]
+    files: dict[str, str]
 
     @property
     def status(self) -> str:
@@ -60,26 +60,29 @@ class Delivered:
             "status": self.status,
             "resumes": state.resumes if state is not None else 0,
             "stats": {name: numbers.get(name, 0) for name in _STATISTICS},
-            "exports": {kind: str(path) for kind, path in self.files.items()},
+            "exports": dict(self.files),
         }
         return found if self.error is None else {**found, "error": self.error}
 
 
-def deliver(database: Database, watched: Sequence[Watched], out: Path) -> tuple[Delivered, ...]:
+def deliver(database: Database, watched: Sequence[Watched], out: ExportDirectory) -> tuple[Delivered, ...]:
     """Writes `out/<document>/graph.jsonl`, `graph.ttl` and `mentions.jsonl` for each completed execution.
 
     `out/graph.jsonl` has the graphs of all of them, and `out/report.html` shows them and what happened, also to those
     that did not complete.
+
+    Raises:
+        ConfigurationError: something cannot be written.
     """
     seen: Counter[str] = Counter()
     delivered = tuple(_deliver(database, item, out, seen) for item in watched)
     exports = [item.export for item in delivered if item.export is not None]
     if exports:
-        _write_lines(out / "graph.jsonl", export_jsonl(exports))
-    return _reported(database, delivered, out / "report.html")
+        write_out(out.at("graph.jsonl"), _lines(export_jsonl(exports)))
+    return _reported(database, delivered, out.at("report.html"))
 
 
-def _reported(database: Database, delivered: tuple[Delivered, ...], page: Path) -> tuple[Delivered, ...]:
+def _reported(database: Database, delivered: tuple[Delivered, ...], page: str) -> tuple[Delivered, ...]:
     """The same, with the page on all executions of one organisation among their files."""
     states = [item.watched.state for item in delivered if item.watched.state is not None]
     if not states:
@@ -91,23 +94,21 @@ def _reported(database: Database, delivered: tuple[Delivered, ...], page: Path) 
     )
 
 
-def _deliver(database: Database, item: Watched, out: Path, seen: Counter[str]) -> Delivered:
+def _deliver(database: Database, item: Watched, out: ExportDirectory, seen: Counter[str]) -> Delivered:
     state, document, ontology = item.state, item.submitted.document, item.submitted.ontology
     if state is None or state.status is not ExecutionStatus.COMPLETED or document is None or ontology is None:
         return Delivered(item, None, {})
     export = _export_of(database, item.submitted, document, state)
     seen[document.name] += 1
     name = document.name if seen[document.name] == 1 else f"{document.name}-{seen[document.name]}"
-    directory = out / name
-    directory.mkdir(parents=True, exist_ok=True)
     files = {
-        "jsonl": directory / "graph.jsonl",
-        "ttl": directory / "graph.ttl",
-        "mentions": directory / "mentions.jsonl",
+        "jsonl": out.at(name, "graph.jsonl"),
+        "ttl": out.at(name, "graph.ttl"),
+        "mentions": out.at(name, "mentions.jsonl"),
     }
-    _write_lines(files["jsonl"], export_jsonl([export]))
-    files["ttl"].write_bytes(export_rdf([export], RdfFormat.TURTLE))
-    _write_lines(files["mentions"], mentions_jsonl([export]))
+    write_out(files["jsonl"], _lines(export_jsonl([export])))
+    write_out(files["ttl"], [export_rdf([export], RdfFormat.TURTLE)])
+    write_out(files["mentions"], _lines(mentions_jsonl([export])))
     return Delivered(item, export, files)
 
 
@@ -127,8 +128,5 @@ def _export_of(
     )
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for line in lines:
-            file.write(line + "\n")
+def _lines(lines: Iterable[str]) -> Iterator[bytes]:
+    return (f"{line}\n".encode() for line in lines)

@@ -62,10 +62,13 @@ def check(
     shapes: Annotated[
         Path | None, typer.Option(help="SHACL shapes in Turtle; those made from the ontology otherwise.", exists=True)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where SHACL's own report goes, in Turtle.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE|s3://…", help="Where SHACL's own report goes, in Turtle.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check an organisation's graph against SHACL shapes; exit code 2 if it does not conform."""
+    from deployments.export_target import write_out
     from deployments.graph_export import load_exports
     from knowledge.ids import ExecutionId, OrganizationId
     from knowledge.shacl import check_shapes
@@ -74,7 +77,7 @@ def check(
     exports = load_exports(load_settings(), OrganizationId(organization), chosen)
     report = check_shapes(exports, None if shapes is None else shapes.read_text("utf-8"))
     if out is not None:
-        out.write_text(report.turtle, "utf-8")
+        write_out(out, [report.turtle.encode()])
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False))
     else:
@@ -92,7 +95,9 @@ def report_page(
         typer.Argument(metavar="[EXECUTION]…", help="Executions' ids (exe_…); the whole organisation otherwise."),
     ] = None,
     organization: Organization = "default",
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[
+        str, typer.Option(metavar="FILE|s3://…", help="The HTML file or S3 object to write.")
+    ] = "report.html",
 ) -> None:
     """Write one HTML page with graph, evidence and history, to be opened in a browser."""
     from deployments.report import write_report

@@ -16,6 +16,8 @@ SCHEME = "s3://"
 # An object is sent in parts of this size; the store shows it when the last one has come and the upload is completed.
 _PART_BYTES = 8_000_000
 _RETRY_SECONDS = 30
+# Of a key; stores keep them, and clients lose them.
+_EMPTY_PARTS = {"", ".", ".."}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # An instance's role is asked for only where it is said to be: elsewhere that question is answered by nobody.
 _CREDENTIALS = (
@@ -43,7 +45,7 @@ class ObjectAddress:
             InputRefused: the URL names no bucket, no object, or a directory.
         """
         bucket, _, key = url.removeprefix(SCHEME).partition("/")
-        if not url.startswith(SCHEME) or not bucket or not key or key.endswith("/"):
+        if not url.startswith(SCHEME) or not bucket or not _EMPTY_PARTS.isdisjoint(key.split("/")):
             raise InputRefused(f"{url!r} names no object: it must look like s3://bucket/prefix/graph.ttl")
         return cls(bucket, key)
 
@@ -51,6 +53,34 @@ class ObjectAddress:
     def url(self) -> str:
         """`s3://bucket/key`."""
         return f"{SCHEME}{self.bucket}/{self.key}"
+
+
+def require_place(url: str) -> None:
+    """Nothing, if objects can be put below `s3://bucket/prefix`, as far as can be told without putting one there.
+
+    Raises:
+        InputRefused: the URL names no bucket, or a prefix with empty parts.
+        ConfigurationError: the extra is missing, there are no credentials or no such bucket, or nobody answers.
+    """
+    address = _place(url)
+    store = _open_store(address, os.environ)
+    from obstore.exceptions import BaseError, PermissionDeniedError
+
+    try:
+        # Typed as unknown by the client, whose listing may also be a table.
+        next(iter(store.list(address.key or None, chunk_size=1)), None)  # pyright: ignore[reportUnknownMemberType]
+    except PermissionDeniedError:
+        # Who may write need not be allowed to look.
+        return
+    except (BaseError, OSError) as error:
+        raise ConfigurationError(f"{url} cannot be written to: {_reason(error, address)}") from error
+
+
+def _place(url: str) -> ObjectAddress:
+    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+    if not bucket or (prefix and not _EMPTY_PARTS.isdisjoint(prefix.split("/"))):
+        raise InputRefused(f"{url!r} names no place for objects: it must look like s3://bucket/prefix")
+    return ObjectAddress(bucket, prefix)
 
 
 def write_object(url: str, pieces: Iterable[bytes]) -> None:

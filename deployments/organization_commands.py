@@ -1,7 +1,6 @@
 """The commands below `knowledge organization`."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,13 +16,14 @@ OrganizationSlug = Annotated[
 @commands.command("export")
 def export_all(
     organization: OrganizationSlug,
-    out: Annotated[Path, typer.Option(help="A directory that is new or empty.", show_default=False)],
+    out: Annotated[str, typer.Option(help="A directory that is new or empty.", show_default=False)],
 ) -> None:
     """Write documents, ontologies, the graph, and every row of every table into a directory."""
+    from deployments.export_target import require_path
     from deployments.organizations import export_organization
     from knowledge.ids import OrganizationId
 
-    counts = export_organization(load_settings(), OrganizationId(organization), out)
+    counts = export_organization(load_settings(), OrganizationId(organization), require_path(out))
     print(f"{out}: {sum(counts.values())} rows of {len(counts)} tables, with documents, ontologies and graph")
 
 

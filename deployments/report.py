@@ -1,14 +1,13 @@
 """`knowledge report`: one HTML page of some executions, or of all that an organisation's documents last gave."""
 
-import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect.results import ResultRecord  # pyright: ignore[reportPrivateImportUsage]
 from pydantic import TypeAdapter
 
 from deployments.database import open_database
+from deployments.export_target import write_out
 from deployments.graph_export import completed_export
 from knowledge.domain import Document, ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import NotFound
@@ -33,17 +32,18 @@ _ANSWER = TypeAdapter(FoundMentions)
 
 
 def write_report(
-    settings: Settings, organization_id: OrganizationId, execution_ids: Sequence[ExecutionId], file: Path
+    settings: Settings, organization_id: OrganizationId, execution_ids: Sequence[ExecutionId], target: str
 ) -> Report:
     """Writes the page, and returns what is on it; without execution ids it is on the whole organisation.
 
     Raises:
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
+            Or the page cannot be written.
         NotFound: the organisation has no such execution, or nothing was extracted.
     """
     with open_database(settings) as database:
         report = load_report(database, organization_id, execution_ids)
-    save_page(report, file)
+    save_page(report, target)
     return report
 
 
@@ -58,13 +58,14 @@ def render_report(settings: Settings, organization_id: OrganizationId, execution
         return report_html(load_report(database, organization_id, execution_ids))
 
 
-def save_page(report: Report, file: Path) -> None:
-    """Writes the page, for its owner's eyes only: it holds the documents. A reader never sees half of one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f".{file.name}.{os.getpid()}")
-    half.touch(mode=0o600)
-    half.write_text(report_html(report), encoding="utf-8", newline="\n")
-    half.replace(file)
+def save_page(report: Report, target: str) -> None:
+    """Writes the page to a file, for its owner's eyes only because it holds the documents, or to `s3://bucket/key`.
+
+    Raises:
+        InputRefused: the URL names no object.
+        ConfigurationError: it cannot be written.
+    """
+    write_out(target, [report_html(report).encode()], private=True)
 
 
 def load_report(database: Database, organization_id: OrganizationId, execution_ids: Sequence[ExecutionId]) -> Report:

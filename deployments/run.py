@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.delivery import Delivered, deliver
+from deployments.export_target import ExportDirectory
 from deployments.home import StackHome
 from deployments.stack import RunningStack, require_models_of, start_in_background, stop_stack
 from deployments.submission import RunRequest, Submitter
@@ -38,7 +38,7 @@ class RunReport:
 def run_documents(
     settings: Settings,
     request: RunRequest,
-    out: Path | None,
+    out: str | None,
     *,
     keep: bool,
     tell: Callable[[str], None],
@@ -46,13 +46,16 @@ def run_documents(
 ) -> RunReport:
     """Submits, watches and delivers; a stack started for it is stopped again unless `keep`.
 
+    `out` is a directory or `s3://bucket/prefix`, which is seen to before anything is paid for.
+
     Raises:
-        ConfigurationError: the stack does not start, or runs with other model settings.
+        InputRefused: `out` is a URL of something else.
+        ConfigurationError: the stack does not start, or runs with other model settings; or `out` cannot be written to.
         ExecutionFailed: the stack stopped answering.
     """
+    target = ExportDirectory.of(out or str(StackHome.of(settings).root / "exports" / request.organization))
     with stack_for(settings, keep, tell) as stack:
         tell(f"Prefect UI: {stack.ui_url}")
-        target = out or StackHome.of(settings).root / "exports" / request.organization
         with temporary_settings({PREFECT_API_URL: stack.api_url}):
             delivered = asyncio.run(_run(settings, request, target, show))
         stays = keep or not stack.started_here
@@ -77,7 +80,7 @@ def stack_for(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Ge
 
 
 async def _run(
-    settings: Settings, request: RunRequest, out: Path, show: Callable[[Sequence[Watched]], None]
+    settings: Settings, request: RunRequest, out: ExportDirectory, show: Callable[[Sequence[Watched]], None]
 ) -> tuple[Delivered, ...]:
     async with get_client() as client:
         storage = await ResultStorage.aload(RESULTS_BLOCK, client=client)

@@ -45,7 +45,7 @@ def _run(
     documents: list[Path],
     ontology: Path,
     organization: str,
-    out: Path | None,
+    out: str | None,
     ceiling: tuple[int | None, int | None] = (None, None),
     *,
     as_json: bool,

@@ -8,7 +8,7 @@ from typing import Any
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from deployments.window import executions, progress
+from deployments.window import executions, health, progress
 from deployments.window.limits import BodyLimit, Unexceptional, WindowLimits
 from deployments.window.problems import MEDIA_TYPE, answer_with_problems
 from knowledge.settings import Settings
@@ -44,6 +44,7 @@ def create_app(settings: Settings, database: Database, limits: WindowLimits | No
     answer_with_problems(app)
     app.include_router(executions.router)
     app.include_router(progress.router)
+    app.include_router(health.router)
     app.add_middleware(BodyLimit, longest=limits.body_bytes)
     app.add_middleware(Unexceptional)
     app.openapi_schema = _with_problem_media_type(app.openapi())

@@ -1,8 +1,10 @@
 """Exports that leave the command: to a file, or to an S3-compatible store; seen whole or not at all."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -12,9 +14,18 @@ from typer.testing import CliRunner
 
 from deployments import graph_export
 from deployments.cli import app
-from deployments.export_target import write_out
+from deployments.delivery import deliver
+from deployments.export_target import ExportDirectory, require_path, write_out
 from deployments.object_store import ObjectAddress
+from deployments.submission import Submitted
+from deployments.watching import Watched
 from knowledge.errors import ConfigurationError, InputRefused
+from knowledge.ids import OntologyId, OrganizationId
+from knowledge.ontology import load_ontology
+from tables.ledger import Ledger
+from tables.session import Database
+from tasks.inputs import StoredOntology
+from tests.graphs import ONTOLOGY, publish_facts
 
 _AWS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_METADATA_ENDPOINT", "AWS_SKIP_SIGNATURE")
 # One more than a part: the object is sent in two.
@@ -113,7 +124,18 @@ def test_a_missing_extra_is_named(store: S3Store, monkeypatch: pytest.MonkeyPatc
         write_out("s3://graphs/a.ttl", [b"x"])
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://bucket/prefix/"])
+_NO_OBJECTS = [
+    "s3://",
+    "s3://bucket",
+    "s3://bucket/",
+    "s3:///key",
+    "s3://bucket/prefix/",
+    "s3://bucket//a",
+    "s3://b/../a",
+]
+
+
+@pytest.mark.parametrize("url", _NO_OBJECTS)
 def test_addresses_that_name_no_object_are_refused(url: str) -> None:
     """Before anything is exported."""
     with pytest.raises(InputRefused, match="names no object"):
@@ -125,3 +147,76 @@ def test_files_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="was not written"):
         write_out(str(tmp_path / "file" / "graph.ttl"), [b"x"])
+
+
+@pytest.mark.parametrize("root", ["s3://graphs", "s3://graphs/", "s3://graphs/acme/2026", "s3://graphs/acme/2026/"])
+def test_directories_in_a_store_hold_objects(store: S3Store, root: str) -> None:
+    """With names as documents have them, and without empty parts, however the prefix is written."""
+    target = ExportDirectory.of(root).at("Ada & Bée", "graph.ttl")
+    write_out(target, [b"x"])
+    assert target.removeprefix("s3://graphs/") == f"{root[12:].strip('/')}/Ada & Bée/graph.ttl".lstrip("/")
+    assert _read(store, target.removeprefix("s3://graphs/")) == b"x"
+
+
+def test_a_directory_on_a_disk_is_one(tmp_path: Path) -> None:
+    """Nothing is made of it before there is something to write."""
+    directory = ExportDirectory.of(str(tmp_path / "out"))
+    assert directory.at("a", "b.ttl") == str(tmp_path / "out" / "a" / "b.ttl")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/prefix", "file:///tmp/out", "s3://", "s3:///a", "s3://b//a"])
+def test_runs_are_refused_a_place_that_is_none(url: str, tmp_path: Path) -> None:
+    """Before a stack is started and anything is paid for; and no directory of that name is made."""
+    done = CliRunner().invoke(app, ["demo", "--out", url], env={"KNOWLEDGE_HOME": str(tmp_path / "home")})
+    assert isinstance(done.exception, InputRefused)
+    assert "s3://bucket/prefix" in done.exception.message
+    assert not (tmp_path / "home").exists()
+
+
+def test_runs_are_refused_a_store_that_will_not_take_them(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is misspelt, or credentials that are missing, are found before the first document is read."""
+    with pytest.raises(ConfigurationError, match="there is no bucket 'grahps'"):
+        ExportDirectory.of("s3://grahps/acme")
+    for name in _AWS:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError, match="AWS_ACCESS_KEY_ID"):
+        ExportDirectory.of("s3://graphs/acme")
+
+
+def test_what_is_a_directory_only_takes_no_url() -> None:
+    """Rather than a directory called `s3:`."""
+    with pytest.raises(InputRefused, match="give a path"):
+        require_path("s3://graphs/acme")
+    assert require_path("here/acme") == Path("here/acme")
+
+
+def test_private_files_are_for_their_owner(tmp_path: Path) -> None:
+    """Others may read the rest, as the login's mask has it."""
+    for private, expected in ((True, 0), (False, 0o044)):
+        file = tmp_path / f"{private}.html"
+        write_out(str(file), [b"x"], private=private)
+        mask = os.umask(0o022)
+        os.umask(mask)
+        assert file.stat().st_mode & 0o077 & 0o044 == expected & ~mask
+
+
+def test_a_run_is_handed_over_as_objects(
+    store: S3Store, database: Database, organization_id: OrganizationId, tmp_path: Path
+) -> None:
+    """The same bytes under the same names as in a directory, and `--json` says where they are."""
+    published = publish_facts(database, organization_id)
+    state = Ledger(database, organization_id).load(published.execution_id)
+    ontology = StoredOntology(OntologyId.derive("films"), load_ontology(ONTOLOGY, "films.ttl"))
+    submitted = Submitted(Path("films.txt"), organization_id, published.document, ontology)
+    found: list[set[str]] = []
+    for root in (str(tmp_path / "out"), f"s3://graphs/{organization_id}"):
+        (delivered,) = deliver(database, [Watched(submitted, state)], ExportDirectory.of(root))
+        files = delivered.as_json()["exports"]
+        found.append({str(file).removeprefix(root) for file in cast(dict[str, str], files).values()})
+    assert found[0] == found[1]
+    names = [name for name in found[0] if not name.endswith("report.html")]
+    assert sorted(names) == ["/films/graph.jsonl", "/films/graph.ttl", "/films/mentions.jsonl"]
+    for name in (*names, "/graph.jsonl"):
+        assert _read(store, f"{organization_id}{name}") == (tmp_path / f"out{name}").read_bytes()
+    assert _read(store, f"{organization_id}/report.html").startswith(b"<!doctype html>")

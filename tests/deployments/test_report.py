@@ -139,7 +139,7 @@ def test_a_page_is_for_its_owners_eyes(database: Database, organization_id: Orga
     ledger.close_execution(state.id, ExecutionStatus.FAILED, "no", ExecutionStatistics())
     file = tmp_path / "new" / "report.html"
     for _ in range(2):
-        save_page(load_report(database, organization_id, [state.id]), file)
+        save_page(load_report(database, organization_id, [state.id]), str(file))
     assert [path.name for path in file.parent.iterdir()] == ["report.html"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "<!doctype html>" in file.read_text(encoding="utf-8")[:20]

@@ -15,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from compose_pydantic import ComposeSpecification
+from fastapi.testclient import TestClient
 from prefect.cli.worker import worker_app
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -34,8 +35,10 @@ from deployments.installation import provision_installation
 from deployments.parts import ENGINE_COMMAND, WORK_POOL
 from deployments.processes import ProcessIdentity
 from deployments.state import PartState, StackState, write_state
+from deployments.window.app import create_app
 from knowledge.errors import ConfigurationError
 from knowledge.settings import Settings
+from tables.session import create_database
 from tests.test_docs import settings_of
 
 Object = dict[str, Any]
@@ -137,7 +140,7 @@ def _known_variables() -> set[str]:
 
 
 def _variables(compose: Object) -> Iterator[str]:
-    ours = ("server", "provision", "worker")
+    ours = ("server", "provision", "worker", "window")
     for service in ours:
         yield from compose["services"][service]["environment"]
     for manifest in MANIFESTS.values():
@@ -211,7 +214,7 @@ def test_every_command_exists(compose: Object) -> None:
     for program, *rest in commands:
         if program == "knowledge":
             options = {option for parameter in ours[rest[0]].params for option in parameter.opts}
-            assert set(rest[1:]) <= options, rest
+            assert {given.partition("=")[0] for given in rest[1:]} <= options, rest
         elif program == "python" and rest[0] == "-m":
             assert importlib.util.find_spec(rest[1]) is not None, rest
         else:
@@ -262,14 +265,38 @@ def test_services_are_what_others_call_them() -> None:
     }
     text = (KUBERNETES / "configuration.yaml").read_text()
     called = {(name, int(port)) for name, port in re.findall(r"//(\w+)\.knowledge\.svc:(\d+)", text)}
-    assert called == ports == {("server", 4200), ("redis", 6379)}
+    # The window is called from outside.
+    assert called | {("window", 4300)} == ports == {("server", 4200), ("redis", 6379), ("window", 4300)}
+
+
+def test_the_window_is_asked_at_addresses_that_it_has(compose: Object) -> None:
+    """Alive without a database, ready with one only: else an outage of the database would end all windows."""
+    # The document is the same whatever the database, which is not opened before it is asked.
+    database = create_database("postgresql://nobody@127.0.0.1:9/none")
+    client = TestClient(create_app(Settings(), database), raise_server_exceptions=False)
+    (container,) = PODS["window.yaml Deployment window"]["containers"]
+    alive = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")}
+    ready = container["readinessProbe"]["httpGet"]["path"]
+    asked = compose["services"]["window"]["healthcheck"]["test"][-1]
+    assert {client.get(path).status_code for path in alive} == {200}
+    assert client.get(ready).status_code == 503
+    assert f"http://127.0.0.1:4300{ready}'" in asked
+
+
+def test_the_window_listens_where_its_port_is_said_to_be(compose: Object) -> None:
+    """On all addresses of its container, which is said in so many words, and published on this machine's own only."""
+    service, (container,) = compose["services"]["window"], PODS["window.yaml Deployment window"]["containers"]
+    assert service["command"] == container["command"]
+    assert {"--expose", "--host=0.0.0.0", "--port=4300"} <= set(service["command"])
+    assert service["ports"] == ["127.0.0.1:4300:4300"]
+    assert [port["containerPort"] for port in container["ports"]] == [4300]
 
 
 def test_compose_publishes_nothing_beyond_this_machine_and_runs_nothing_as_root(compose: Object) -> None:
     """Until somebody says otherwise. Every service comes back by itself; what it keeps is in a volume with a name."""
     services = compose["services"]
     published = [port for service in services.values() for port in service.get("ports", ())]
-    assert sorted(published) == ["127.0.0.1:4200:4200", "127.0.0.1:5432:5432"]
+    assert sorted(published) == ["127.0.0.1:4200:4200", "127.0.0.1:4300:4300", "127.0.0.1:5432:5432"]
     for name, service in services.items():
         assert service["user"] not in {"root", "0", "0:0"}, name
         assert service["restart"] == ("on-failure:5" if name == "provision" else "unless-stopped")
@@ -289,8 +316,12 @@ def test_workers_share_no_home(compose: Object) -> None:
 def test_example_environment_has_what_compose_asks_for() -> None:
     """Nothing that must be found out, nothing that does nothing; passwords are for everybody to choose."""
     asked = set(re.findall(r"\$\{(\w+)", (TEAM / "compose.yaml").read_text()))
-    given = dict(re.findall(r"^(\w+)=(.*)$", (TEAM / ".env.example").read_text(), re.MULTILINE))
+    example = (TEAM / ".env.example").read_text()
+    given = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
     assert given.keys() == asked
+    further = set(re.findall(r"^# (\w+)=", example, re.MULTILINE))
+    assert further
+    assert further <= set(settings_of(Settings))
     assert not any(given[name] for name in ("POSTGRES_PASSWORD", "PREFECT_AUTH_STRING", "CHAT_API_KEY"))
     with pytest.raises(KeyError):
         _compose()

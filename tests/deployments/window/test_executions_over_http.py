@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 
 from deployments.window.serving import is_loopback, serve
@@ -98,6 +99,12 @@ def test_other_sites_pages_may_not_read_it(visitor: Visitor) -> None:
     answer = visitor.ask("GET", "/executions")
     assert not [name for name in answer.headers if name.startswith("access-control")]
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+def test_whoever_watches_over_it_needs_no_token(visitor: Visitor) -> None:
+    """It is told that the database answers, and nothing else."""
+    answer = httpx.get(f"{visitor.url}/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 def test_only_this_machine_is_served_unless_somebody_says_otherwise() -> None:
