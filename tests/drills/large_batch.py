@@ -28,7 +28,7 @@ class LargeBatchPlan:
 
     documents: int = 1000
     paragraphs: int = 3
-    killed_after: float = 0.5
+    killed_after: float = 1.0
 
 
 def run_large_batch(plan: LargeBatchPlan, stack: DrillStack, log: CallLog, tell: Tell) -> FleetReport:
