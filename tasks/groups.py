@@ -63,6 +63,11 @@ class Group(Generic[Call, Outcome]):
         for n in range(len(self.calls)):
             self._fail(n, self._errors.get(n) or failure or RuntimeError("the call was not run"))
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for what is left of it."""
+        return all(future.done() for future in self._futures) and any(future.cancelled() for future in self._futures)
+
     def cancel(self) -> None:
         """Those who still wait are told that they wait in vain."""
         for future in self._futures:
@@ -119,7 +124,15 @@ class Grouping(Generic[Call, Outcome]):
             async with asyncio.timeout(self._longest_seconds):
                 await self._settled()
         waiting, self._waiting = self._waiting, []
-        group = Group(waiting)
+        group, task = Group(waiting), asyncio.current_task()
+
+        def end_if_abandoned(future: "asyncio.Future[Outcome]") -> None:
+            # Told to stop, a run asks no more.
+            if group.is_abandoned and task is not None:
+                task.cancel()
+
+        for _, future in waiting:
+            future.add_done_callback(end_if_abandoned)
         try:
             await self._run(group)
         except Exception as error:  # noqa: BLE001 -- told to those who wait

@@ -118,6 +118,32 @@ async def test_a_group_that_is_tried_again_runs_what_may_succeed_and_nothing_els
     assert str(outcomes[3]) == "refused"
 
 
+async def test_a_group_for_which_nobody_waits_any_more_is_given_up() -> None:
+    """A run that is cancelled, or has lost its fence, asks no model again; one of whose callers left goes on."""
+    begun, given_up = asyncio.Event(), asyncio.Event()
+
+    async def compute(n: int) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return n
+
+    async def run(group: Group[int, int]) -> None:
+        await group.run(compute, _never, at_once=2)
+
+    grouping = Grouping(run, quiet(), settling_seconds=0.0)
+    callers = [asyncio.create_task(grouping.call(n)) for n in (1, 2)]
+    await begun.wait()
+    callers[0].cancel()
+    await asyncio.gather(callers[0], return_exceptions=True)
+    assert not given_up.is_set()
+    callers[1].cancel()
+    await asyncio.gather(callers[1], return_exceptions=True)
+    await asyncio.wait_for(given_up.wait(), 5)
+
+
 async def test_calls_that_were_never_run_are_told_why() -> None:
     """When Prefect refuses the task run nobody waits for ever."""
 
