@@ -22,14 +22,19 @@ _NEAREST, LEAST_COSINE = 3, 0.85
 _MOST_COMPARED = 1_000
 _MOST_OWN = 40
 _CONTEXT_CHARACTERS = 150
-# Bounded, whatever document and organisation have: the newest vectors, and the entities most often named.
+# Bounded, whatever there is: vectors of the newest extractions, and the entities most often named.
 _NEAR = text(
     """
     WITH pool AS MATERIALIZED (
-        SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
-        JOIN knowledge.extraction x ON x.organization_id = e.organization_id AND x.id = e.extraction_id
-        WHERE e.organization_id = :organization_id AND x.deleted_at IS NULL AND x.document_id <> :document
-        ORDER BY e.created_at DESC, e.id LIMIT :compared
+        SELECT e.* FROM (
+            SELECT x.id FROM knowledge.extraction x
+            WHERE x.organization_id = :organization_id AND x.deleted_at IS NULL AND x.document_id <> :document
+            ORDER BY x.created_at DESC, x.id
+        ) newest
+        CROSS JOIN LATERAL (
+            SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
+            WHERE e.organization_id = :organization_id AND e.extraction_id = newest.id ORDER BY e.id
+        ) e LIMIT :compared
     ), own AS MATERIALIZED (
         SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
         WHERE e.organization_id = :organization_id AND e.extraction_id = :extraction

@@ -26,8 +26,8 @@ from tables.bulk import upsert
 from tables.graph import EntityRow, ExtractionRow
 from tables.session import Database
 
-# A name that so many entities share (a country's) tells nothing; the first ones will do.
-_MOST_CANDIDATES = 50
+# A name that so many entities share (a country's) tells nothing; the first ones, which are linked in turn, will do.
+_MOST_CANDIDATES = 20
 _NAMESAKES_KEY = "namesakes"
 """Kept among the keys of an entity whose document's graph has another entity of one of its names."""
 PERSON = "person"
