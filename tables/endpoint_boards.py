@@ -198,14 +198,15 @@ class EndpointBoards:
         if self._shares_rates:
             await asyncio.sleep(_SETTLING_SECONDS)
         timeout = _COUNT_SECONDS if self._shares_rates else None
+        is_due = self._shares_rates
         while True:
-            if self._shares_rates:
+            if is_due:
                 await self._count_sharers(connection)
             self._heard.set()
-            async with aclosing(connection.notifies(timeout=timeout)) as notifications:
-                async for notification in notifications:
-                    if self._take(json.loads(notification.payload)):
-                        break
+            # To its end: what came in one packet with the first would otherwise be lost.
+            async with aclosing(connection.notifies(timeout=timeout, stop_after=1)) as notifications:
+                changes = [self._take(json.loads(notification.payload)) async for notification in notifications]
+            is_due = self._shares_rates and (any(changes) or not changes)
 
     def _take(self, news: dict[str, Any]) -> bool:
         """Whether the news is that somebody has come to an endpoint of ours, or left."""

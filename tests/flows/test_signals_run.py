@@ -278,8 +278,9 @@ def decided(shared_stack: StackUnderTest, held: Commanded) -> Decided:
     shared_stack.endpoint.requests.clear()
     approved, rejected, accepted, dropped = (held.executions[name] for name in _REVIEWED)
     rejection = held.signals.send(rejected.id, SignalName.REJECT, {"comment": "too thin"}, "ada")
-    assert tend(held, rejected) == "the run goes on from its review"
-    # Recovery was quicker than the sender, who is told the same; or a process has taken the run up in between.
+    # The stack's own recovery may be quicker than this one.
+    assert tend(held, rejected) in {None, "the run goes on from its review"}
+    # Both were quicker than the sender, who is told the same; or a process has taken the run up in between.
     assert followed(held, rejected, rejection) in _LET_GO
     form = f"{shared_stack.running.api_url}/flow_runs/{accepted.flow_run_id}/resume"
     misfit = httpx.post(form, json={"run_input": {"decision": "perhaps"}}).json()

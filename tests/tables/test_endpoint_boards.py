@@ -1,6 +1,7 @@
 """Processes that share an endpoint, on a real PostgreSQL: what one finds out, all know, and one probes."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
@@ -10,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from resilience.board import EndpointBoard, EndpointState, Failures, Hold, News, Sharers, Standing
 from tables.endpoint_boards import EndpointBoards
-from tables.endpoints import EndpointKey, endpoint_standings
+from tables.endpoints import CHANNEL, EndpointKey, endpoint_standings
 from tables.session import Database, sqlalchemy_url
 
 Kind = TypeVar("Kind", Standing, Failures, Sharers)
@@ -156,6 +157,21 @@ async def test_where_no_rate_is_bounded_nobody_waits_to_be_counted(database: Dat
             paced.board(key).post_hold(DOWN)
             await Hearing(free.board(key)).until(_is_held)
             assert not any(isinstance(news, Sharers) for news in heard)
+
+
+async def test_news_that_comes_with_an_arrival_is_heard(database: Database, key: EndpointKey) -> None:
+    """PostgreSQL delivers what was told in one transaction in one packet."""
+    async with EndpointBoards(database, [key], 60.0) as one:
+        hearing = Hearing(one.board(key))
+        # It counts when it begins, and again when it hears of its own arrival; then it waits.
+        await hearing.until(lambda news: sum(isinstance(heard, Sharers) for heard in hearing.heard) >= 2)
+        failures = {"id": key.id, "process": "another", "failures": 4}
+        with database.installation_session() as session:
+            for payload in ({"id": key.id}, failures):
+                session.execute(
+                    text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": json.dumps(payload)}
+                )
+        await hearing.until(lambda news: news == Failures("another", 4))
 
 
 async def test_a_listener_whose_connection_breaks_catches_up(
