@@ -8,29 +8,39 @@ Private parts of Prefect are used as its own process worker uses them; its versi
 """
 
 import logging
+import math
 import multiprocessing
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from typing import Any, Self
+from uuid import UUID
 
 import anyio
 import anyio.abc
+import httpx
 from anyio.to_thread import run_sync
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from deployments.definitions import remember_definitions
 from deployments.flow_process import FLOW_RUN_VARIABLE, run_flow_run
 from deployments.parts import ENGINE_COMMAND
 
 _PRELOADED = "deployments.flow_preload"
+# A worker that does not look for a minute counts as away, and its deployments as not ready.
+_LOOKS_ANYWAY_SECONDS = 15.0
+_MOST_RUNS = 200
+"""What Prefect's server says at most in one answer."""
 _logger = logging.getLogger(__name__)
 
 
@@ -172,15 +182,67 @@ class ForkedJob(ProcessJobConfiguration):
 
 
 class ForkingWorker(ProcessWorker):
-    """Prefect's process worker with forked flow processes; a deployment's own command is run as it would."""
+    """Prefect's process worker with forked flow processes; a deployment's own command is run as it would.
+
+    It looks for runs when it can take one, for no more than it can take, and at once when one has ended. Of the run
+    it tells the server less: neither its own labels, which the ledger's host and process say better, nor that it is
+    submitting what is pending.
+    """
 
     job_configuration = ForkedJob
 
     async def __aenter__(self) -> Self:
         self._keepers = await anyio.create_task_group().__aenter__()
         self._executors = SharedExecutors(self._keepers)
+        self._looked_at = -math.inf
         await super().__aenter__()
         return self
+
+    async def setup(self) -> None:
+        """As Prefect's; what runs are made of is remembered for some seconds."""
+        await super().setup()
+        remember_definitions(self.client)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Start the runs that are due, if there is room for one."""
+        if not self._room and anyio.current_time() - self._looked_at < _LOOKS_ANYWAY_SECONDS:
+            self._last_polled_time = datetime.now(UTC)
+            return []
+        self._looked_at = anyio.current_time()
+        return await super().get_and_submit_flow_runs()
+
+    @property
+    def _room(self) -> int:
+        return _MOST_RUNS if self._limiter is None else int(self._limiter.available_tokens)
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        # Those that are being submitted may still be scheduled.
+        wanted = min(_MOST_RUNS, max(1, self._room) + len(self._submitting_flow_run_ids))
+        due = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
+        body = {"work_queue_names": sorted(self._work_queues), "scheduled_before": due.isoformat(), "limit": wanted}
+        path = "/work_pools/{name}/get_scheduled_flow_runs"
+        try:
+            response = await self.client.request("POST", path, path_params={"name": self._work_pool_name}, json=body)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == 404:
+                return []
+            raise
+        return WorkerFlowRunResponse.model_validate_list(response.json())
+
+    def _release_limit_slot(self, flow_run_id: UUID) -> None:
+        super()._release_limit_slot(flow_run_id)
+        self._keepers.start_soon(self._look_again)
+
+    async def _look_again(self) -> None:
+        try:
+            await self.get_and_submit_flow_runs()
+        except httpx.HTTPError as error:
+            # It looks every second anyway, and notices there that the server is away.
+            _logger.debug("looked in vain for another run: %s", error)
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None: ...
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None: ...
 
     async def __aexit__(self, *exc_info: Any) -> None:
         try:

@@ -27,10 +27,12 @@ def create_app() -> FastAPI:
     from prefect.server.api.server import create_app as create_prefect_app
 
     from deployments.scheduling import let_schedules_insert
+    from deployments.server_costs import spare
 
     let_schedules_insert()
 
     app = create_prefect_app()
+    spare(app)
     app.router.routes.insert(0, Route(f"{REPORTS}/{{organization}}/{{execution}}", report))
     # What is here now stays; what requests make is mostly freed without being looked for.
     gc.collect()
