@@ -73,10 +73,21 @@ class Described:
     dates: frozenset[tuple[str, str]] = frozenset()
     has_namesakes: bool = False
 
-    @property
-    def names(self) -> frozenset[str]:
-        """All proper names, folded."""
-        return frozenset(map(folded_name, _proper_names(self.entity)))
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What an entity is called: its label, that label folded, all proper names folded, the acronyms it may have."""
+
+    label: str
+    folded: str
+    proper: frozenset[str]
+    initials: frozenset[str]
+
+    @classmethod
+    def of(cls, entity: Entity) -> "_Names":
+        folded = folded_name(entity.label)
+        proper = frozenset(map(folded_name, _proper_names(entity)))
+        return cls(entity.label, folded, proper, initials_of(folded))
 
 
 def keys_of(entity: Entity) -> frozenset[str]:
@@ -124,9 +135,23 @@ def may_be_one(one: Described, other: Described) -> bool:
     return all(weight > _CONTRADICTION for weight, _ in _circumstances(one, other))
 
 
-def is_called_alike(one: Entity, other: Entity) -> bool:
-    """Whether names and classes allow two entities to be one: who is not called alike need not be described."""
-    return _have_a_common_class(one, other) and bool(_by_name(Described(one), Described(other))[0])
+def called_alike(pairs: Iterable[tuple[Entity, Entity]]) -> list[tuple[Entity, Entity]]:
+    """Those pairs whose names and classes allow them to be one: who is not called alike need not be described.
+
+    What a name shares keys with is many times what it is like.
+    """
+    names: dict[EntityId, _Names] = {}
+
+    def names_of(entity: Entity) -> _Names:
+        if entity.id not in names:
+            names[entity.id] = _Names.of(entity)
+        return names[entity.id]
+
+    return [
+        (one, other)
+        for one, other in pairs
+        if _have_a_common_class(one, other) and _by_name(names_of(one), names_of(other))[0]
+    ]
 
 
 def _have_a_common_class(one: Entity, other: Entity) -> bool:
@@ -139,7 +164,7 @@ def judge(one: Described, other: Described) -> EntityLink | None:
     """The link between two entities of different documents, if they may be one thing."""
     if not _have_a_common_class(one.entity, other.entity):
         return None
-    score, reason = _by_name(one, other)
+    score, reason = _by_name(_Names.of(one.entity), _Names.of(other.entity))
     if not score:
         return None
     reasons = [reason]
@@ -150,22 +175,22 @@ def judge(one: Described, other: Described) -> EntityLink | None:
     return EntityLink.between(one.entity.id, other.entity.id, score, tuple(reasons)) if score >= PROPOSED_FROM else None
 
 
-def _by_name(one: Described, other: Described) -> tuple[float, str]:
-    mine, theirs = folded_name(one.entity.label), folded_name(other.entity.label)
+def _by_name(one: _Names, other: _Names) -> tuple[float, str]:
+    mine, theirs = one.folded, other.folded
     if mine == theirs:
         several = _SEVERAL_WORDS if " " in mine else 0.0
-        return _SAME_LABEL + several, f"both are called {one.entity.label}"
-    if shared := sorted(one.names & other.names, key=lambda name: (-len(name), name)):
+        return _SAME_LABEL + several, f"both are called {one.label}"
+    if shared := sorted(one.proper & other.proper, key=lambda name: (-len(name), name)):
         several = _SEVERAL_WORDS if " " in shared[0] else 0.0
         return _SAME_ALIAS + several, f"both are also called {shared[0]}"
     for short, full in ((one, other), (other, one)):
-        if is_acronym(short.entity.label) and folded_name(short.entity.label) in initials_of(
-            folded_name(full.entity.label)
-        ):
-            return _ACRONYM, f"{short.entity.label} are the initials of {full.entity.label}"
+        if short.folded in full.initials and is_acronym(short.label):
+            return _ACRONYM, f"{short.label} are the initials of {full.label}"
+    if min(len(mine), len(theirs)) < _LEAST_LIKE_CHARACTERS:
+        return 0.0, ""
     likeness = fuzz.token_sort_ratio(mine, theirs)
-    if likeness >= _LEAST_LIKENESS and min(len(mine), len(theirs)) >= _LEAST_LIKE_CHARACTERS:
-        return _ALIKE, f"{one.entity.label} and {other.entity.label} are alike ({likeness:.0f} %)"
+    if likeness >= _LEAST_LIKENESS:
+        return _ALIKE, f"{one.label} and {other.label} are alike ({likeness:.0f} %)"
     return 0.0, ""
 
 

@@ -176,3 +176,12 @@ def within_organization(column: str, target: str, *, cascade: bool = False) -> F
         [f"{SCHEMA}.{target}.organization_id", f"{SCHEMA}.{target}.id"],
         ondelete="CASCADE" if cascade else None,
     )
+
+
+def within_extraction(column: str, target: str) -> ForeignKeyConstraint:
+    """A foreign key to a row of `target` that cannot leave the row's extraction; the row goes with the other."""
+    return ForeignKeyConstraint(
+        ["organization_id", "extraction_id", column],
+        [f"{SCHEMA}.{target}.{name}" for name in ("organization_id", "extraction_id", "id")],
+        ondelete="CASCADE",
+    )

@@ -1,19 +1,22 @@
 """Upserts of many rows in one statement.
 
-The rows travel as one JSON parameter: a multi-row VALUES spends ten times as long on its placeholders.
+The rows travel as one JSON parameter: a multi-row VALUES spends ten times as long on its placeholders. What all rows
+have in common travels once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Table, bindparam, func, literal_column, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import JSON, ColumnElement, CursorResult, Table, bindparam, func, literal_column, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 Row = Mapping[str, object]
 Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+_NOTHING: Row = MappingProxyType({})
 _BATCH = 5_000  # rows a statement
 
 
@@ -22,26 +25,35 @@ def upsert(
     table: Table,
     rows: Sequence[Row],
     *,
+    common: Row = _NOTHING,
     key: Sequence[str],
     keep: Sequence[str],
     unless: Callable[[Columns], ColumnElement[bool]],
 ) -> int:
     """The number of rows that were new or changed.
 
-    All rows have the same columns, with values that JSON knows, and differ in `key`, which is unique in the table.
-    A row that is there already keeps its `key` and `keep` columns, and stays as it is where `unless` holds for the
-    columns offered to it.
+    All rows have the same columns, with values that JSON knows, besides the `common` ones, and differ in `key`, which
+    is unique in the table. A row that is there already keeps its `key` and `keep` columns, and stays as it is where
+    `unless` holds for the columns offered to it.
     """
     if not rows:
         return 0
-    names = list(rows[0])
-    row_type: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
-    given = func.json_populate_recordset(row_type, bindparam("rows", type_=JSON)).table_valued(*names)
+    names = [*common, *rows[0]]
+    no_row: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
+    template = func.json_populate_record(no_row, bindparam("common", type_=JSON))
+    given = func.json_populate_recordset(template, bindparam("rows", type_=JSON)).table_valued(*names)
     row = insert(table).from_select(names, select(*(given.c[name] for name in names)))
     statement = row.on_conflict_do_update(
         index_elements=key,
         set_={name: row.excluded[name] for name in names if name not in {*key, *keep}},
         where=~unless(row.excluded),
-    ).returning(table.c.id)
+    )
     batches = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-    return sum(len(session.execute(statement, {"rows": batch}).all()) for batch in batches)
+    return sum(_changed(session, statement, {"common": dict(common), "rows": batch}) for batch in batches)
+
+
+def _changed(session: Session, statement: Insert, values: Row) -> int:
+    # SQLAlchemy keeps an INSERT's count only when it is told to.
+    result = session.execute(statement, values, execution_options={"preserve_rowcount": True})
+    assert isinstance(result, CursorResult)
+    return result.rowcount

@@ -21,7 +21,9 @@ _REFERENCES = text("""
     FROM pg_constraint k
     JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_class t ON t.oid = k.confrelid
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(k.conkey) AND a.attname <> 'organization_id'
+    CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS pair(ours, theirs)
+    JOIN pg_attribute i ON i.attrelid = t.oid AND i.attnum = pair.theirs AND i.attname = 'id'
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = pair.ours
     WHERE k.contype = 'f' AND n.nspname = :schema
     ORDER BY 1, 2
 """)
@@ -49,6 +51,16 @@ class Catalogue:
     def details_of(self, table: str) -> tuple[Reference, ...]:
         """The references by which rows belong to a row of `table`, and go with it."""
         return tuple(each for each in self.references if each.target == table and each.cascades)
+
+    def going_with(self, table: str) -> frozenset[str]:
+        """The tables whose rows go with a row of `table`, because they belong to it or to what goes with it."""
+        found: set[str] = set()
+        waiting = [table]
+        while waiting:
+            new = {each.table for each in self.details_of(waiting.pop())} - found
+            found |= new
+            waiting += new
+        return frozenset(found)
 
     def users_of(self, table: str) -> tuple[Reference, ...]:
         """The references that hold a row of `table` in its place."""

@@ -1,7 +1,7 @@
 """The tables of what goes in (documents, ontologies), what models answered, and what comes out (graphs).
 
-Rows of a graph belong to one extraction, from which their ids derive. Spans are code points into the
-document's text, half-open.
+Rows of a graph belong to one extraction, from which their ids derive, and refer only to rows of the same.
+Spans are code points into the document's text, half-open.
 """
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint
@@ -19,7 +19,7 @@ from knowledge.ids import (
     RelationId,
     ResultId,
 )
-from tables.base import OrgTable, within_organization
+from tables.base import OrgTable, within_extraction, within_organization
 
 
 class DocumentRow(OrgTable):
@@ -71,7 +71,7 @@ class EntityRow(OrgTable):
     __tablename__ = "entity"
     __table_args__ = (
         within_organization("extraction_id", "extraction", cascade=True),
-        Index(None, "organization_id", "extraction_id"),
+        UniqueConstraint("organization_id", "extraction_id", "id"),
     )
 
     id: Mapped[EntityId] = mapped_column(primary_key=True)
@@ -86,11 +86,9 @@ class MentionRow(OrgTable):
 
     __tablename__ = "mention"
     __table_args__ = (
-        within_organization("extraction_id", "extraction", cascade=True),
-        within_organization("entity_id", "entity", cascade=True),
+        within_extraction("entity_id", "entity"),
         CheckConstraint("0 <= span_start AND span_start < span_end", name="span"),
-        Index(None, "organization_id", "extraction_id"),
-        Index(None, "organization_id", "entity_id"),
+        Index(None, "organization_id", "extraction_id", "entity_id"),
     )
 
     id: Mapped[MentionId] = mapped_column(primary_key=True)
@@ -111,16 +109,15 @@ class RelationRow(OrgTable):
 
     __tablename__ = "relation"
     __table_args__ = (
-        within_organization("extraction_id", "extraction", cascade=True),
-        within_organization("subject_id", "entity", cascade=True),
-        within_organization("object_id", "entity", cascade=True),
+        within_extraction("subject_id", "entity"),
+        within_extraction("object_id", "entity"),
         CheckConstraint(
             "(object_id IS NULL) <> (literal_lexical IS NULL)"
             " AND (literal_lexical IS NULL) = (literal_datatype IS NULL)"
             " AND (literal_lexical IS NULL) = (literal_surface IS NULL)",
             name="object_or_literal",
         ),
-        Index(None, "organization_id", "extraction_id"),
+        UniqueConstraint("organization_id", "extraction_id", "id"),
         Index(None, "organization_id", "subject_id"),
         Index(None, "organization_id", "object_id"),
     )
@@ -142,11 +139,9 @@ class EvidenceRow(OrgTable):
 
     __tablename__ = "relation_evidence"
     __table_args__ = (
-        within_organization("extraction_id", "extraction", cascade=True),
-        within_organization("relation_id", "relation", cascade=True),
+        within_extraction("relation_id", "relation"),
         CheckConstraint("0 <= span_start AND span_start < span_end", name="span"),
-        Index(None, "organization_id", "extraction_id"),
-        Index(None, "organization_id", "relation_id"),
+        Index(None, "organization_id", "extraction_id", "relation_id"),
     )
 
     id: Mapped[EvidenceId] = mapped_column(primary_key=True)
@@ -168,10 +163,10 @@ class EmbeddingRow(OrgTable):
 
     __tablename__ = "embedding"
     __table_args__ = (
-        within_organization("extraction_id", "extraction", cascade=True),
-        within_organization("entity_id", "entity", cascade=True),
-        UniqueConstraint("organization_id", "entity_id", "model", "text_digest"),
-        Index(None, "organization_id", "extraction_id"),
+        within_extraction("entity_id", "entity"),
+        UniqueConstraint(
+            "organization_id", "extraction_id", "entity_id", "model", "text_digest", name="uq_embedding_text"
+        ),
     )
 
     id: Mapped[EmbeddingId] = mapped_column(primary_key=True)

@@ -8,11 +8,12 @@ from datetime import datetime
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CursorResult,
     RowMapping,
     Select,
     Text,
+    all_,
     and_,
-    any_,
     bindparam,
     delete,
     select,
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from knowledge.domain import Evidence, ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
-from knowledge.ids import DocumentId, ExecutionId, ExtractionId, Id, OntologyId, OrganizationId, RelationId
+from knowledge.ids import DocumentId, ExecutionId, ExtractionId, OntologyId, OrganizationId, RelationId
 from tables.base import OrgTable, table_of
 from tables.bulk import Columns, upsert
 from tables.extractions import ensure_extraction
@@ -65,7 +66,7 @@ def publish(
         NotFound: the document or the ontology is not stored.
         StoreUnavailable: the database did not answer; nothing has changed.
     """
-    shared: Row = {
+    common: Row = {
         "organization_id": organization_id,
         "extraction_id": graph.extraction_id,
         "source": str(execution_id),
@@ -77,12 +78,11 @@ def publish(
     with database.org_session(organization_id) as session:
         ensure_extraction(session, organization_id, graph.extraction_id, graph.document_id, graph.ontology_id)
         _lock(session, organization_id, graph.extraction_id)
-        changed = sum(_upsert(session, model, [{**shared, **row} for row in wanted[model]]) for model in GRAPH_TABLES)
-        removed = sum(
-            _remove_others(session, model, organization_id, graph.extraction_id, {row["id"] for row in wanted[model]})
-            for model in reversed(GRAPH_TABLES)
-        )
-    return changed + removed
+        is_new = not _has_entities(session, organization_id, graph.extraction_id)
+        changed = sum(_upsert(session, model, common, wanted[model]) for model in GRAPH_TABLES)
+        if not is_new:
+            changed += sum(_remove_others(session, model, common, wanted[model]) for model in reversed(GRAPH_TABLES))
+    return changed
 
 
 def _lock(session: Session, organization_id: OrganizationId, extraction_id: ExtractionId) -> None:
@@ -94,34 +94,35 @@ def _lock(session: Session, organization_id: OrganizationId, extraction_id: Extr
     ).one()
 
 
-def _upsert(session: Session, model: type[OrgTable], rows: list[Row]) -> int:
+def _has_entities(session: Session, organization_id: OrganizationId, extraction_id: ExtractionId) -> bool:
+    """Whether the extraction has any row yet: all others refer to its entities."""
+    row = EntityRow
+    ours = (row.organization_id == organization_id, row.extraction_id == extraction_id)
+    return session.scalar(select(row.id).where(*ours).limit(1)) is not None
+
+
+def _upsert(session: Session, model: type[OrgTable], common: Row, rows: list[Row]) -> int:
     """Writes the rows; the number that are new or differ from what was stored."""
     table = table_of(model)
     unchanging = ("organization_id", "id", "source")
 
     def is_same(offered: Columns) -> ColumnElement[bool]:
-        content = [name for name in rows[0] if name not in unchanging]
+        content = [name for name in (*common, *rows[0]) if name not in unchanging]
         stored = tuple_(*(table.c[name] for name in content))
         return stored.is_not_distinct_from(tuple_(*(offered[name] for name in content)))
 
-    return upsert(session, table, rows, key=("organization_id", "id"), keep=("source",), unless=is_same)
+    key = ("organization_id", "id")
+    return upsert(session, table, rows, common=common, key=key, keep=("source",), unless=is_same)
 
 
-def _remove_others(
-    session: Session,
-    model: type[OrgTable],
-    organization_id: OrganizationId,
-    extraction_id: ExtractionId,
-    wanted: set[object],
-) -> int:
+def _remove_others(session: Session, model: type[OrgTable], common: Row, wanted: list[Row]) -> int:
     table = table_of(model)
-    ours = (table.c.organization_id == organization_id, table.c.extraction_id == extraction_id)
-    stale: set[Id] = set(session.scalars(select(table.c.id).where(*ours))) - wanted
-    if stale:
-        # One array, because a statement takes 65,535 parameters at most.
-        listed = bindparam("stale", sorted(stale), type_=ARRAY(Text))
-        session.execute(delete(table).where(*ours, table.c.id == any_(listed)))
-    return len(stale)
+    ours = (table.c[name] == common[name] for name in ("organization_id", "extraction_id"))
+    # One array, because a statement takes 65,535 parameters at most.
+    listed = bindparam("wanted", [row["id"] for row in wanted], type_=ARRAY(Text))
+    result = session.execute(delete(table).where(*ours, table.c.id != all_(listed)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def load_graph(database: Database, organization_id: OrganizationId, extraction_id: ExtractionId) -> KnowledgeGraph:

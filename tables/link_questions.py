@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from knowledge.domain import Extractor
 from knowledge.doubtful_links import DoubtfulPair, Surroundings, Verdict, decided, doubtful_pair
 from knowledge.ids import EntityId, ExecutionId, ExtractionId, OrganizationId, digest_of
 from knowledge.linking import LinkStatus
-from tables.graph import EntityRow, ExtractionRow
-from tables.links import EntityLinkRow, describe, write_links
+from tables.graph import ExtractionRow
+from tables.links import describe, entities_by_id, write_links
 from tables.results import ResultStore
 from tables.session import Database
 
@@ -22,6 +22,26 @@ _NEAREST, LEAST_COSINE = 3, 0.85
 _MOST_COMPARED = 1_000
 _MOST_OWN = 40
 _CONTEXT_CHARACTERS = 150
+# By index from each entity: whoever asks for links of any of them gets the organisation's read through.
+_LINKS = text(
+    """
+    SELECT DISTINCT link.score, link.id, link.entity_id, link.other_id, link.status, link.decided_by
+    FROM knowledge.entity own
+    CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT * FROM knowledge.entity_link l
+            WHERE l.organization_id = :organization_id AND l.entity_id = own.id OFFSET 0
+        ) one
+        UNION ALL
+        SELECT * FROM (
+            SELECT * FROM knowledge.entity_link l
+            WHERE l.organization_id = :organization_id AND l.other_id = own.id OFFSET 0
+        ) other
+    ) link
+    WHERE own.organization_id = :organization_id AND own.extraction_id = :extraction
+    ORDER BY link.score DESC, link.id
+    """
+)
 # Bounded, whatever there is: vectors of the newest extractions, and the entities most often named.
 _NEAR = text(
     """
@@ -40,16 +60,15 @@ _NEAR = text(
         WHERE e.organization_id = :organization_id AND e.extraction_id = :extraction
         ORDER BY (
             SELECT count(*) FROM knowledge.mention m
-            WHERE m.organization_id = :organization_id AND m.entity_id = e.entity_id
+            WHERE m.organization_id = :organization_id AND m.extraction_id = :extraction AND m.entity_id = e.entity_id
         ) DESC, e.id LIMIT :own
     )
     SELECT own.entity_id, near.entity_id, near.cosine FROM own
     CROSS JOIN LATERAL (
         SELECT p.entity_id, 1 - (p.vector <=> own.vector) AS cosine FROM pool p
-        WHERE p.model = own.model AND p.dimensions = own.dimensions
+        WHERE p.model = own.model AND p.dimensions = own.dimensions AND 1 - (p.vector <=> own.vector) >= :least
         ORDER BY p.vector <=> own.vector, p.entity_id LIMIT :nearest
     ) near
-    WHERE near.cosine >= :least
     ORDER BY near.cosine DESC, 1, 2
     """
 )
@@ -58,12 +77,17 @@ _CONTEXTS = text(
     SELECT own.id, substr(d.text, greatest(1, m.span_start + 1 - :around), m.span_end - m.span_start + 2 * :around)
     FROM unnest(CAST(:ids AS text[])) AS own(id)
     CROSS JOIN LATERAL (
-        SELECT m.extraction_id, m.span_start, m.span_end FROM knowledge.mention m
-        WHERE m.organization_id = :organization_id AND m.entity_id = own.id ORDER BY m.span_start LIMIT 1
+        SELECT e.extraction_id FROM knowledge.entity e
+        WHERE e.organization_id = :organization_id AND e.id = own.id OFFSET 0
+    ) e
+    CROSS JOIN LATERAL (
+        SELECT m.span_start, m.span_end FROM knowledge.mention m
+        WHERE m.organization_id = :organization_id AND m.extraction_id = e.extraction_id AND m.entity_id = own.id
+        ORDER BY m.span_start LIMIT 1
     ) m
     CROSS JOIN LATERAL (
         SELECT x.document_id FROM knowledge.extraction x
-        WHERE x.organization_id = :organization_id AND x.id = m.extraction_id OFFSET 0
+        WHERE x.organization_id = :organization_id AND x.id = e.extraction_id OFFSET 0
     ) x
     CROSS JOIN LATERAL (
         SELECT d.text FROM knowledge.document d
@@ -95,7 +119,7 @@ def doubtful_pairs(
         unknown = (pair for pair in near if frozenset(pair) not in known)
         pairs = list(dict.fromkeys((*proposed, *unknown)))[:enough]
         ids = {end for pair in pairs for end in pair}
-        described = describe(session, ids)
+        described = describe(session, organization_id, entities_by_id(session, organization_id, ids).values())
         around = Surroundings(_contexts(session, organization_id, ids), names)
         found = (doubtful_pair(described[one], described[other], around) for one, other in pairs)
         return tuple({(p.one, p.other): p for p in found if p is not None}.values())[:most]
@@ -105,16 +129,12 @@ def _linked(
     session: Session, organization_id: OrganizationId, extraction_id: ExtractionId
 ) -> tuple[list[tuple[EntityId, EntityId]], set[frozenset[EntityId]]]:
     """The pairs that rules propose, the surest first, and all that there are links of."""
-    own = select(EntityRow.id).where(
-        EntityRow.organization_id == organization_id, EntityRow.extraction_id == extraction_id
-    )
-    row = EntityLinkRow
-    query = select(row.entity_id, row.other_id, row.status, row.decided_by).where(
-        row.organization_id == organization_id, or_(row.entity_id.in_(own), row.other_id.in_(own))
-    )
-    rows = session.execute(query.order_by(row.score.desc(), row.id)).all()
-    proposed = [(one, other) for one, other, status, by in rows if status is LinkStatus.PROPOSED and not by]
-    return proposed, {frozenset((one, other)) for one, other, _, _ in rows}
+    rows = session.execute(_LINKS, {"organization_id": organization_id, "extraction": extraction_id}).all()
+    pairs = [(EntityId(row.entity_id), EntityId(row.other_id)) for row in rows]
+    proposed = [
+        pair for pair, row in zip(pairs, rows, strict=True) if row.status == LinkStatus.PROPOSED and not row.decided_by
+    ]
+    return proposed, set(map(frozenset, pairs))
 
 
 def _near(

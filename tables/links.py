@@ -1,28 +1,27 @@
 """Links between entities of an organisation's documents, found as documents come in."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Index, and_, bindparam, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Index, and_, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from knowledge.domain import Entity
 from knowledge.errors import NotFound
-from knowledge.ids import EntityId, EntityNameId, ExecutionId, ExtractionId, LinkId, OrganizationId
+from knowledge.ids import DocumentId, EntityId, EntityNameId, ExecutionId, ExtractionId, LinkId, OrganizationId
 from knowledge.linking import (
     Described,
     EntityLink,
     LinkStatus,
-    is_called_alike,
+    called_alike,
     is_whole_name,
     judge,
     keys_of,
     sought_by,
 )
 from knowledge.stages.names import folded_name
-from tables.base import OrgTable, table_of, within_organization
-from tables.bulk import upsert
+from tables.base import OrgTable, table_of, within_extraction, within_organization
+from tables.bulk import Columns, upsert
 from tables.graph import EntityRow, ExtractionRow
 from tables.session import Database
 
@@ -39,12 +38,13 @@ class EntityNameRow(OrgTable):
 
     __tablename__ = "entity_name"
     __table_args__ = (
-        within_organization("entity_id", "entity", cascade=True),
+        within_extraction("entity_id", "entity"),
         Index(None, "organization_id", "key", "created_at", "id"),
-        Index(None, "organization_id", "entity_id"),
+        Index(None, "organization_id", "extraction_id", "entity_id"),
     )
 
     id: Mapped[EntityNameId] = mapped_column(primary_key=True)
+    extraction_id: Mapped[ExtractionId]
     entity_id: Mapped[EntityId]
     key: Mapped[str]
 
@@ -82,138 +82,182 @@ def link_entities(
         StoreUnavailable: the database did not answer; nothing has changed.
     """
     with database.org_session(organization_id) as session:
-        if session.get(ExtractionRow, (organization_id, extraction_id)) is None:
+        extraction = session.get(ExtractionRow, (organization_id, extraction_id))
+        if extraction is None:
             raise NotFound("extraction", extraction_id)
-        own = _own_ids(session, extraction_id)
-        keys = {entity.id: keys_of(entity) for entity in _entities(session, own).values()}
-        _write_keys(session, organization_id, keys, execution_id)
-        candidates = _called_alike(session, _candidates(session, extraction_id, keys))
-        described = describe(session, {end for pair in candidates for end in pair})
-        judged = (judge(described[entity], described[other]) for entity, other in candidates)
+        own = _entities_of(session, organization_id, extraction_id)
+        keys = {entity.id: keys_of(entity) for entity in own.values()}
+        _write_keys(session, organization_id, extraction_id, keys, execution_id)
+        pairs = _candidates(session, organization_id, extraction.document_id, keys)
+        entities = own | entities_by_id(session, organization_id, {other for _, other in pairs})
+        alike = called_alike((entities[one], entities[other]) for one, other in pairs)
+        described = describe(session, organization_id, {end.id: end for pair in alike for end in pair}.values())
+        judged = (judge(described[one.id], described[other.id]) for one, other in alike)
         links = {link.id: link for link in judged if link is not None}
         return write_links(session, organization_id, links.values(), execution_id)
 
 
-def _own_ids(session: Session, extraction_id: ExtractionId) -> list[EntityId]:
-    return list(session.scalars(select(EntityRow.id).where(EntityRow.extraction_id == extraction_id)))
+def _entities_of(
+    session: Session, organization_id: OrganizationId, extraction_id: ExtractionId
+) -> dict[EntityId, Entity]:
+    row = EntityRow
+    query = select(row.id, row.label, row.classes, row.aliases)
+    query = query.where(row.organization_id == organization_id, row.extraction_id == extraction_id)
+    return {found.id: Entity(*found) for found in session.execute(query).all()}
 
 
 def _write_keys(
     session: Session,
     organization_id: OrganizationId,
+    extraction_id: ExtractionId,
     keys: Mapping[EntityId, frozenset[str]],
     execution_id: ExecutionId,
 ) -> None:
     times = Counter(key for own in keys.values() for key in own)
     namesakes = {id_ for id_, own in keys.items() if any(times[key] > 1 and is_whole_name(key) for key in own)}
     rows = [
-        {
-            "organization_id": organization_id,
-            "id": EntityNameId.derive(entity_id, key),
-            "entity_id": entity_id,
-            "key": key,
-            "source": str(execution_id),
-        }
+        {"id": EntityNameId.derive(entity_id, key), "entity_id": entity_id, "key": key}
         for entity_id, own in keys.items()
         for key in sorted((*own, *((_NAMESAKES_KEY,) if entity_id in namesakes else ())))
     ]
+    common = {
+        "organization_id": organization_id,
+        "extraction_id": extraction_id,
+        "source": str(execution_id),
+        # As the graph does, the names of what was retracted come back.
+        "deleted_at": None,
+        "deleted_by": None,
+    }
     table = table_of(EntityNameRow)
     upsert(
-        session, table, rows, key=("organization_id", "id"), keep=("source",), unless=lambda new: table.c.key == new.key
+        session,
+        table,
+        rows,
+        common=common,
+        key=("organization_id", "id"),
+        keep=("source", "extraction_id", "entity_id", "key"),
+        unless=lambda _: table.c.deleted_at.is_(None),
     )
 
 
 def _candidates(
-    session: Session, extraction_id: ExtractionId, keys: Mapping[EntityId, frozenset[str]]
+    session: Session,
+    organization_id: OrganizationId,
+    document_id: DocumentId,
+    keys: Mapping[EntityId, frozenset[str]],
 ) -> list[tuple[EntityId, EntityId]]:
-    """Pairs of the extraction's entities and others', of other documents, who have a key that they seek; sorted."""
-    # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
+    """Pairs of the document's entities and others', of other documents, who have a key that they seek; sorted."""
     query = text(
         """
         SELECT DISTINCT own.entity_id, other.entity_id
         FROM unnest(CAST(:ids AS text[]), CAST(:sought AS text[])) AS own(entity_id, key)
         CROSS JOIN LATERAL (
             SELECT near.entity_id FROM knowledge.entity_name near
-            CROSS JOIN LATERAL (
-                SELECT theirs.extraction_id FROM knowledge.entity theirs WHERE theirs.id = near.entity_id OFFSET 0
-            ) theirs
-            CROSS JOIN LATERAL (
-                SELECT FROM knowledge.extraction there
-                WHERE there.id = theirs.extraction_id AND there.deleted_at IS NULL AND there.document_id <> :document
-                OFFSET 0
-            ) there
-            WHERE near.key = own.key
+            WHERE near.organization_id = :organization_id AND near.key = own.key AND near.deleted_at IS NULL
+                AND near.extraction_id <> ALL(:of_document)
             ORDER BY near.created_at, near.id LIMIT :most
         ) other
         ORDER BY 1, 2
         """
     )
-    document = session.scalar(select(ExtractionRow.document_id).where(ExtractionRow.id == extraction_id))
+    of_document = select(ExtractionRow.id).where(
+        ExtractionRow.organization_id == organization_id, ExtractionRow.document_id == document_id
+    )
     sought = [(entity_id, key) for entity_id, own in keys.items() for key in sorted(sought_by(own))]
     parameters = {
+        "organization_id": organization_id,
         "ids": [id_ for id_, _ in sought],
         "sought": [key for _, key in sought],
-        "document": document,
+        "of_document": list(session.scalars(of_document)),
         "most": _MOST_CANDIDATES,
     }
-    return [(EntityId(row[0]), EntityId(row[1])) for row in session.execute(query, parameters)]
+    return [(EntityId(one), EntityId(other)) for one, other in session.execute(query, parameters).all()]
 
 
-def _called_alike(session: Session, pairs: Sequence[tuple[EntityId, EntityId]]) -> Sequence[tuple[EntityId, EntityId]]:
-    """Of the pairs those of which a link may come. What a name shares keys with is many times what it is like."""
-    entities = _entities(session, {end for pair in pairs for end in pair})
-    return [(one, other) for one, other in pairs if is_called_alike(entities[one], entities[other])]
-
-
-def _entities(session: Session, ids: Iterable[EntityId]) -> dict[EntityId, Entity]:
-    table = table_of(EntityRow)
-    query = select(table.c.id, table.c.label, table.c.classes, table.c.aliases).where(
-        table.c.id == text("ANY(:ids)").bindparams(bindparam("ids", sorted(map(str, ids))))
+def entities_by_id(
+    session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]
+) -> dict[EntityId, Entity]:
+    """Those of the entities that the organisation has."""
+    # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
+    query = text(
+        """
+        SELECT e.id, e.label, e.classes, e.aliases FROM unnest(CAST(:ids AS text[])) AS wanted(id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM knowledge.entity e WHERE e.organization_id = :organization_id AND e.id = wanted.id OFFSET 0
+        ) e
+        """
     )
-    return {row.id: Entity(row.id, row.label, row.classes, row.aliases) for row in session.execute(query)}
+    rows = session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all()
+    return {(id_ := EntityId(row.id)): Entity(id_, row.label, tuple(row.classes), tuple(row.aliases)) for row in rows}
 
 
-def describe(session: Session, ids: set[EntityId]) -> dict[EntityId, Described]:
+def describe(
+    session: Session, organization_id: OrganizationId, entities: Iterable[Entity]
+) -> dict[EntityId, Described]:
     """The entities with what their documents say of them."""
-    entities = _entities(session, ids)
-    facts: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
-    dates: defaultdict[EntityId, set[tuple[str, str]]] = defaultdict(set)
-    for entity_id, predicate, name, value, datatype in _facts(session, ids):
-        said = (predicate, folded_name(name) if value is None else value)
+    by_id = {entity.id: entity for entity in entities}
+    facts: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    dates: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for entity_id, predicate, name, value, datatype in _facts(session, organization_id, by_id):
+        said = (predicate, folded_name(name or "") if value is None else value)
         facts[entity_id].add(said)
         if datatype is not None and datatype.rpartition("#")[2] in _DATE_TYPES:
             dates[entity_id].add(said)
-    namesakes = _namesakes(session, ids)
+    namesakes = _namesakes(session, organization_id, by_id)
     return {
         id_: Described(entity, frozenset(facts[id_]), frozenset(dates[id_]), id_ in namesakes)
-        for id_, entity in entities.items()
+        for id_, entity in by_id.items()
     }
 
 
-def _facts(session: Session, ids: set[EntityId]) -> Iterable[tuple[EntityId, str, str, str | None, str | None]]:
+def _facts(
+    session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]
+) -> Iterable[tuple[str, str, str | None, str | None, str | None]]:
     """Entity, predicate (inverse ones with a caret), name of the other end, lexical form and datatype of the value."""
     # OFFSET 0: as above.
     query = text(
         """
         SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
         FROM unnest(CAST(:ids AS text[])) AS own(id)
-        CROSS JOIN LATERAL (SELECT * FROM knowledge.relation r WHERE r.subject_id = own.id OFFSET 0) r
-        LEFT JOIN LATERAL (SELECT o.label FROM knowledge.entity o WHERE o.id = r.object_id OFFSET 0) o ON true
+        CROSS JOIN LATERAL (
+            SELECT * FROM knowledge.relation r
+            WHERE r.organization_id = :organization_id AND r.subject_id = own.id OFFSET 0
+        ) r
+        LEFT JOIN LATERAL (
+            SELECT o.label FROM knowledge.entity o
+            WHERE o.organization_id = :organization_id AND o.id = r.object_id OFFSET 0
+        ) o ON true
         UNION ALL
         SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
         FROM unnest(CAST(:ids AS text[])) AS own(id)
-        CROSS JOIN LATERAL (SELECT * FROM knowledge.relation r WHERE r.object_id = own.id OFFSET 0) r
-        CROSS JOIN LATERAL (SELECT s.label FROM knowledge.entity s WHERE s.id = r.subject_id OFFSET 0) s
+        CROSS JOIN LATERAL (
+            SELECT * FROM knowledge.relation r
+            WHERE r.organization_id = :organization_id AND r.object_id = own.id OFFSET 0
+        ) r
+        CROSS JOIN LATERAL (
+            SELECT s.label FROM knowledge.entity s
+            WHERE s.organization_id = :organization_id AND s.id = r.subject_id OFFSET 0
+        ) s
         """
     )
-    for row in session.execute(query, {"ids": sorted(map(str, ids))}):
-        yield EntityId(row[0]), row[1], row[2] or "", row[3], row[4]
+    for row in session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all():
+        yield row[0], row[1], row[2], row[3], row[4]
 
 
-def _namesakes(session: Session, ids: set[EntityId]) -> set[EntityId]:
+def _namesakes(session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]) -> set[str]:
     """Those that share their document's graph with another entity that has one of their names, as was noted then."""
-    query = text("SELECT entity_id FROM knowledge.entity_name WHERE key = :namesakes AND entity_id = ANY(:ids)")
-    return set(session.scalars(query, {"ids": sorted(map(str, ids)), "namesakes": _NAMESAKES_KEY}))
+    # OFFSET 0: as above.
+    query = text(
+        """
+        SELECT n.entity_id FROM unnest(CAST(:ids AS text[])) AS noted(id)
+        CROSS JOIN LATERAL (
+            SELECT n.entity_id FROM knowledge.entity_name n
+            WHERE n.organization_id = :organization_id AND n.id = noted.id OFFSET 0
+        ) n
+        """
+    )
+    noted = [EntityNameId.derive(id_, _NAMESAKES_KEY) for id_ in sorted(ids)]
+    return set(session.scalars(query, {"organization_id": organization_id, "ids": noted}))
 
 
 def write_links(
@@ -229,32 +273,24 @@ def write_links(
     """
     rows = [
         {
-            "organization_id": organization_id,
             "id": link.id,
             "entity_id": link.entity_id,
             "other_id": link.other_id,
             "score": link.score,
             "reasons": link.reasons,
             "status": link.status,
-            "decided_by": decided_by,
-            "source": str(execution_id),
         }
         for link in sorted(links, key=lambda link: link.id)
     ]
-    if not rows:
-        return 0
+    common = {"organization_id": organization_id, "decided_by": decided_by, "source": str(execution_id)}
     table = table_of(EntityLinkRow)
-    statement = insert(table)
-    new = statement.excluded
-    changing = ("score", "reasons", "status", "decided_by")
-    is_open = (table.c.decided_by == "") & (table.c.status != LinkStatus.UNDONE)
-    differs = or_(*(table.c[name] != getattr(new, name) for name in ("score", "reasons", "decided_by")))
-    statement = statement.on_conflict_do_update(
-        index_elements=["organization_id", "id"],
-        set_={name: getattr(new, name) for name in changing},
-        where=is_open & differs,
-    )
-    return len(session.execute(statement.returning(table.c.id), rows).all())
+
+    def stays(new: Columns) -> ColumnElement[bool]:
+        differs = or_(*(table.c[name] != new[name] for name in ("score", "reasons", "decided_by")))
+        return (table.c.decided_by != "") | (table.c.status == LinkStatus.UNDONE) | ~differs
+
+    key, ends = ("organization_id", "id"), ("entity_id", "other_id")
+    return upsert(session, table, rows, common=common, key=key, keep=("source", *ends), unless=stays)
 
 
 def load_links(
@@ -287,7 +323,7 @@ def entity_labels(database: Database, organization_id: OrganizationId, ids: Iter
         StoreUnavailable: the database did not answer.
     """
     with database.org_session(organization_id) as session:
-        return {entity.id: entity.label for entity in _entities(session, ids).values()}
+        return {id_: entity.label for id_, entity in entities_by_id(session, organization_id, ids).items()}
 
 
 def set_link_status(database: Database, organization_id: OrganizationId, link_id: LinkId, status: LinkStatus) -> None:

@@ -51,6 +51,7 @@ _REMOVE_ANSWERS = text(f"""
     DELETE FROM {SCHEMA}.stage_result
     WHERE organization_id = :organization_id AND id = ANY(:ids) AND updated_at < :before
 """)
+_OF_GRAPHS = {"extraction_id", "source"}
 # What belongs to an execution whose row stays: decisions, the attempts that name an answer, and how it ended, which
 # whoever follows it waits to be told.
 _STAYING_DETAILS = {
@@ -214,7 +215,7 @@ class Pruner:
 def _naming(catalogue: Catalogue) -> TextClause:
     """Those of the executions that rows of living graphs name as their source, or that rows refer to."""
     ours = "r.organization_id = e.organization_id"
-    graphs = [each.table for each in catalogue.details_of("extraction") if "source" in catalogue.columns[each.table]]
+    graphs = [table for table in sorted(catalogue.going_with("extraction")) if catalogue.columns[table] >= _OF_GRAPHS]
     sources = (
         f"e.extraction_id = ANY(:living) AND EXISTS (SELECT FROM {SCHEMA}.{table} r "
         f"WHERE {ours} AND r.extraction_id = e.extraction_id AND r.source = e.id)"

@@ -7,6 +7,7 @@ from knowledge.ids import DocumentId, ExtractionId, OntologyId, OrganizationId
 from tables.base import ACTOR, OrgTable
 from tables.graph import DocumentRow, ExtractionRow
 from tables.graph_rows import GRAPH_TABLES
+from tables.links import EntityNameRow
 from tables.search import SegmentRow
 
 _DELETED_BY: TextClause = text(ACTOR)
@@ -29,7 +30,7 @@ def retract(
     row = ExtractionRow
     mine = (row.organization_id == organization_id, row.document_id == document_id, row.deleted_at.is_(None))
     found = list(session.scalars(select(row.id).where(*mine, row.ontology_id == ontology_id).with_for_update()))
-    for model in (*GRAPH_TABLES, ExtractionRow):
+    for model in (*GRAPH_TABLES, EntityNameRow, ExtractionRow):
         _mark(session, model, organization_id, _belongs_to(model, found), source)
     session.execute(
         delete(SegmentRow).where(SegmentRow.organization_id == organization_id, SegmentRow.extraction_id.in_(found))

@@ -131,8 +131,10 @@ FACTS = text(
 )
 EVIDENCE = text(
     f"""
-    SELECT relation_id, id, span_start, span_end, text FROM {SCHEMA}.relation_evidence
-    WHERE organization_id = :organization_id AND relation_id = ANY(:ids) ORDER BY relation_id, position
+    SELECT v.relation_id, v.id, v.span_start, v.span_end, v.text FROM {SCHEMA}.relation r
+    JOIN {SCHEMA}.relation_evidence v ON v.organization_id = r.organization_id
+        AND v.extraction_id = r.extraction_id AND v.relation_id = r.id
+    WHERE r.organization_id = :organization_id AND r.id = ANY(:ids) ORDER BY v.relation_id, v.position
     """
 )
 QUOTATIONS = text(

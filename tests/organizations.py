@@ -100,7 +100,11 @@ def _insert(session: Session, catalogue: Catalogue, table: str, organization_id:
     }
     for each in catalogue.references:
         if each.table == table:
-            columns[each.column] = f"(SELECT min(id) FROM knowledge.{each.target})"
+            first = f"FROM knowledge.{each.target} ORDER BY id LIMIT 1"
+            columns[each.column] = f"(SELECT id {first})"
+            # Rows of a graph refer to rows of their own extraction.
+            if "extraction_id" in columns and "extraction_id" in catalogue.columns[each.target]:
+                columns["extraction_id"] = f"(SELECT extraction_id {first})"
     columns |= {"organization_id": ":organization_id", "id": ":id"}
     statement = f"INSERT INTO knowledge.{table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"
     session.execute(text(statement), {"organization_id": organization_id, "id": f"row-{uuid.uuid4().hex}"})

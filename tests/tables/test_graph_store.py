@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from knowledge.domain import EntityEmbedding, ExecutionStatistics, ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
-from knowledge.ids import DocumentId, ExecutionId, FlowRunId, OrganizationId
+from knowledge.ids import DocumentId, ExecutionId, ExtractionId, FlowRunId, OrganizationId
 from tables.graph_store import latest_extractions, load_graph, publish
 from tables.ledger import Ledger
 from tables.session import Database
@@ -104,6 +105,22 @@ def test_a_graph_of_a_document_that_is_not_stored_is_refused(
     orphan = replace(graph, document_id=DocumentId.derive("other"))
     with pytest.raises(NotFound, match="document"):
         publish(database, organization_id, orphan, ExecutionId.new())
+
+
+def test_a_row_cannot_refer_to_another_extraction(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """The database itself keeps the graphs of two extractions apart, and takes a graph with its extraction."""
+    publish(database, organization_id, graph, ExecutionId.new())
+    other = ExtractionId.derive(graph.document_id, "another model")
+    empty = replace(graph, extraction_id=other, entities=(), mentions=(), relations=(), embeddings=())
+    publish(database, organization_id, empty, ExecutionId.new())
+    with pytest.raises(IntegrityError, match="mention"), database.org_session(organization_id) as session:
+        session.execute(text("UPDATE knowledge.mention SET extraction_id = :other"), {"other": other})
+    with database.org_session(organization_id) as session:
+        session.execute(text("DELETE FROM knowledge.extraction WHERE id = :id"), {"id": graph.extraction_id})
+        for table in ("entity", "mention", "relation", "relation_evidence", "embedding"):
+            assert session.scalar(text(f"SELECT count(*) FROM knowledge.{table}")) == 0, table
 
 
 def test_other_organisations_do_not_find_the_graph(

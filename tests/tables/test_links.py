@@ -11,6 +11,7 @@ from knowledge.linking import LinkStatus
 from tables.documents import store_document
 from tables.graph_store import publish
 from tables.links import link_entities, load_links, set_link_status
+from tables.retraction import retract
 from tables.session import Database
 
 
@@ -81,6 +82,37 @@ def test_organisations_are_never_linked(
     assert load_links(database, stranger) == ()
     with pytest.raises(NotFound):
         set_link_status(database, stranger, link.id, LinkStatus.UNDONE)
+
+
+def test_what_has_been_retracted_is_no_candidate_until_it_is_read_again(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """Its names go with it and come back with it."""
+    first = _publish(database, organization_id, graph, "first", "Ada Lovelace")
+    _link(database, organization_id, first)
+    with database.org_session(organization_id) as session:
+        assert retract(session, organization_id, first.document_id, first.ontology_id, "test")
+    second = _publish(database, organization_id, graph, "second", "Ada Lovelace")
+    assert _link(database, organization_id, second) == 0
+    publish(database, organization_id, first, ExecutionId.new())
+    assert _link(database, organization_id, first) == 1
+    third = _publish(database, organization_id, graph, "third", "Ada Lovelace")
+    assert _link(database, organization_id, third) == 2
+
+
+def test_another_extraction_of_the_document_is_no_other_document(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """Two models' readings of one document say the same of the same things."""
+    first = _publish(database, organization_id, graph, "first", "Ada Lovelace")
+    _link(database, organization_id, first)
+    extraction = ExtractionId.derive(first.document_id, "another model")
+    (ada,) = first.entities
+    again = replace(
+        first, extraction_id=extraction, entities=(replace(ada, id=EntityId.derive(extraction, ada.label)),)
+    )
+    publish(database, organization_id, again, ExecutionId.new())
+    assert _link(database, organization_id, again) == 0
 
 
 def test_what_is_not_there_is_not_found(database: Database, organization_id: OrganizationId) -> None:

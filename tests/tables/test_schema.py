@@ -9,9 +9,12 @@ from sqlalchemy import create_engine, make_url, text
 
 from knowledge.errors import ConfigurationError, StoreUnavailable
 from knowledge.ids import OrganizationId
+from tables.links import link_entities
+from tables.retraction import retract
 from tables.row_security import APP_ROLE, OPERATOR_ROLE
 from tables.schema import check, downgrade, upgrade
 from tables.session import create_database, sqlalchemy_url
+from tests.graphs import publish_facts
 
 OURS = text("SELECT nspname FROM pg_namespace WHERE nspname = 'knowledge'")
 
@@ -62,6 +65,30 @@ def test_migrations_run_from_empty_and_back_and_again(empty_database_url: str) -
     engine.dispose()
 
 
+def test_names_that_were_there_belong_to_their_extraction(
+    modest_url: Callable[..., str], organization_id: OrganizationId
+) -> None:
+    """Documents that were read before stay candidates, those retracted not; also where the owner is no superuser."""
+    url = modest_url(APP_ROLE, OPERATOR_ROLE)
+    upgrade(url)
+    database = create_database(url)
+    published = publish_facts(database, organization_id)
+    graph = published.graph
+    link_entities(database, organization_id, graph.extraction_id, published.execution_id)
+    named = text("SELECT id, extraction_id, deleted_at IS NULL FROM knowledge.entity_name ORDER BY 1")
+    with database.org_session(organization_id) as session:
+        before = session.execute(named).all()
+        retract(session, organization_id, graph.document_id, graph.ontology_id, "test")
+    assert before
+    database.close()
+    downgrade(url, "0009")
+    upgrade(url)
+    with database.org_session(organization_id) as session:
+        assert session.execute(named).all() == [(row[0], graph.extraction_id, False) for row in before]
+    check(url)
+    database.close()
+
+
 def test_two_processes_migrating_at_once_take_turns(empty_database_url: str) -> None:
     """Several workers that start together on a new database do not trip over each other."""
     with ThreadPoolExecutor(4) as pool:
@@ -90,7 +117,7 @@ def test_other_schemas_are_left_alone(empty_database_url: str) -> None:
         ("ALTER TABLE knowledge.mention DROP COLUMN text", "mention"),
         ("ALTER TABLE knowledge.embedding ALTER COLUMN vector TYPE vector(3)", "vector"),
         ("ALTER TABLE knowledge.extraction DROP CONSTRAINT fk_extraction_organization_id_document_id", "document_id"),
-        ("DROP INDEX knowledge.ix_mention_organization_id_entity_id", "ix_mention"),
+        ("DROP INDEX knowledge.ix_mention_organization_id_extraction_id_entity_id", "ix_mention"),
         ("ALTER TABLE knowledge.mention NO FORCE ROW LEVEL SECURITY", "mention"),
     ],
 )

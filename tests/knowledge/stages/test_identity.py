@@ -33,6 +33,14 @@ def test_case_accents_and_articles_do_not_make_another_thing() -> None:
     assert _clusters(_node(0, "Nordlys Prize", PRIZE), _node(1, "the Nordlys prize", PRIZE)) == [[0, 1]]
 
 
+def test_a_plain_name_is_folded_as_any_other() -> None:
+    """Spaces do not count, articles go, and initials are one word, whether or not a name has anything else to fold."""
+    assert folded_name(" Ada  Lovelace ") == folded_name("Ada Lovelace.") == "ada lovelace"
+    assert folded_name("The Times") == folded_name("The Times.") == "times"
+    assert folded_name("J K Rowling") == folded_name("J. K. Rowling") == "jk rowling"
+    assert folded_name("the") == "the"
+
+
 def test_one_name_of_incompatible_classes_is_two_things() -> None:
     """Paris the city and Paris the person are not one."""
     assert _clusters(_node(0, "Oslo", CITY), _node(1, "Oslo", PERSON)) == [[0], [1]]
