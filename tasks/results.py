@@ -108,6 +108,10 @@ class ResultStorage(WritableFileSystem):
                 raise error
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    def note_stored(self, path: str) -> None:
+        """This process has stored the result with something else, in one transaction: it need not be written."""
+        self._written.add(path)
+
     def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
         found: dict[str, bytes | None] = dict.fromkeys(wanted)
         for organization_id, paths in _by_organization(wanted).items():
