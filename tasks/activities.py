@@ -16,7 +16,7 @@ from tasks.steps import Steps
 
 _FLUSH_INTERVAL_SECONDS = 0.5
 # Somebody may be watching. What comes within this time is written, and told, together.
-_PROMPT_SECONDS = 0.1
+_PROMPT_SECONDS = 0.2
 _logger = logging.getLogger(__name__)
 
 
