@@ -1,24 +1,36 @@
 """Activities: the attempts of an execution's stages on their items, as rows."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import cast
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from knowledge.domain import ActivityStatus, ExecutionStatistics, Stage, Usage
 from knowledge.errors import NotFound
 from knowledge.ids import ActivityId, ExecutionId, OrganizationId
-from tables.base import table_of
-from tables.bulk import Columns, upsert
 from tables.storable import storable_text
 from tables.workflow import WorkflowActivity
 
-_ATTEMPT = ("organization_id", "execution_id", "stage", "item", "attempt")
+# An attempt is known by these, not by its id alone.
+_KEY = ("organization_id", "execution_id", "stage", "item", "attempt")
+_OUTCOME = (
+    *("status", "started_at", "ended_at", "cache_key", "cache_hit", "error", "given_up"),
+    *(field.name for field in fields(Usage)),
+)
+_COLUMNS = ", ".join(("id", *_KEY, *_OUTCOME))
+# A report of the start that comes late, or again, must not reopen what has ended.
+_UPSERT = text(f"""
+    INSERT INTO knowledge.workflow_activity AS act ({_COLUMNS})
+    SELECT {_COLUMNS} FROM json_populate_recordset(NULL::knowledge.workflow_activity, CAST(:rows AS json))
+    ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _OUTCOME)}
+    WHERE excluded.status <> '{ActivityStatus.RUNNING}' OR act.status = '{ActivityStatus.RUNNING}'
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,20 @@ class ActivityRecord:
     usage: Usage = field(default_factory=Usage)
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierAttempts:
+    """What an execution's attempts so far mean to the next process.
+
+    By stage and item: the highest number, and how many have failed (those broken off by a death do not count). By
+    cache key: why the execution has given an item up. And what all of it has cost.
+    """
+
+    highest: Mapping[tuple[Stage, str], int]
+    failed: Mapping[tuple[Stage, str], int]
+    given_up: Mapping[str, str]
+    spent: ExecutionStatistics
+
+
 def record(session: Session, organization_id: OrganizationId, batch: Sequence[ActivityRecord]) -> None:
     """Writes the attempts in one statement; of several records of one attempt the last counts.
 
@@ -54,15 +80,8 @@ def record(session: Session, organization_id: OrganizationId, batch: Sequence[Ac
         NotFound: a record names an execution that the organisation does not have.
     """
     rows = {(act.execution_id, act.stage, act.item, act.attempt): _row(organization_id, act) for act in batch}
-    table = table_of(WorkflowActivity)
-
-    def reopens(offered: Columns) -> ColumnElement[bool]:
-        # A report of the start that comes late, or again, must not reopen what has ended.
-        running = ActivityStatus.RUNNING
-        return and_(offered["status"] == running, table.c.status != running)
-
     try:
-        upsert(session, table, list(rows.values()), key=_ATTEMPT, keep=("id",), unless=reopens)
+        session.execute(_UPSERT, {"rows": json.dumps(list(rows.values()))})
     except IntegrityError as error:
         if isinstance(error.orig, ForeignKeyViolation):
             raise NotFound("execution", ", ".join(sorted({activity.execution_id for activity in batch}))) from error
@@ -115,37 +134,31 @@ def _record_of(row: WorkflowActivity) -> ActivityRecord:
     )
 
 
-def highest_attempts(
-    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
-) -> dict[tuple[Stage, str], int]:
-    """The highest attempt number of each stage and item."""
+def taken_over(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> "EarlierAttempts":
+    """What processes before this one have left; what they left running is interrupted now."""
     act = WorkflowActivity
     query = (
-        select(act.stage, act.item, func.max(act.attempt))
+        select(
+            *(act.stage, act.item, func.max(act.attempt)),
+            func.count().filter(act.status == ActivityStatus.FAILED),
+            func.count().filter(act.status == ActivityStatus.RUNNING),
+            func.max(act.cache_key).filter(act.given_up),
+            func.max(act.error).filter(act.given_up),
+        )
         .where(*_of(organization_id, execution_id))
         .group_by(act.stage, act.item)
     )
-    return {(stage, item): attempt for stage, item, attempt in session.execute(query)}
-
-
-def failed_attempts(
-    session: Session, organization_id: OrganizationId, execution_id: ExecutionId
-) -> dict[tuple[Stage, str], int]:
-    """The number of failed attempts of each stage and item that has any."""
-    act = WorkflowActivity
-    query = (
-        select(act.stage, act.item, func.count())
-        .where(*_of(organization_id, execution_id), act.status == ActivityStatus.FAILED)
-        .group_by(act.stage, act.item)
+    items = session.execute(query).all()
+    if not items:
+        return EarlierAttempts({}, {}, {}, ExecutionStatistics())
+    if any(running for *_, running, _, _ in items):
+        interrupt(session, organization_id, execution_id)
+    return EarlierAttempts(
+        highest={(stage, item): attempt for stage, item, attempt, *_ in items},
+        failed={(stage, item): failed for stage, item, _, failed, *_ in items if failed},
+        given_up={key: error or "" for *_, key, error in items if key is not None},
+        spent=totals(session, organization_id, execution_id),
     )
-    return {(stage, item): failed for stage, item, failed in session.execute(query)}
-
-
-def given_up(session: Session, organization_id: OrganizationId, execution_id: ExecutionId) -> dict[str, str]:
-    """Why the items were given up that were: error by cache key."""
-    act = WorkflowActivity
-    query = select(act.cache_key, act.error).where(*_of(organization_id, execution_id), act.given_up)
-    return {key: error or "" for key, error in session.execute(query) if key is not None}
 
 
 def last_begun(

@@ -30,6 +30,7 @@ _SETTLING_SECONDS = 0.5
 _START_SECONDS = 5.0
 # Locks that everybody who uses an endpoint shares: the kernel and PostgreSQL drop those of the dead.
 _LOCK_CLASS = int.from_bytes(b"kep")
+_LOCK = "SELECT pg_advisory_lock_shared(%s, lock) FROM unnest(%s::int[]) AS lock"
 _SHARERS = """
     SELECT objid::bigint, count(DISTINCT pid) FROM pg_locks
     WHERE locktype = 'advisory' AND classid::bigint = %s AND objsubid = 2 AND granted
@@ -98,8 +99,8 @@ class EndpointBoards:
 
     A database that is away stops nobody: what is to be said waits, and gates go by what this process itself sees.
     `probe_seconds` is for how long a claimed probe is nobody else's; `on_own_change` is called, in the event loop, with
-    what this process has made of an endpoint. Those who use an endpoint are counted only if `shares_rates`: where no
-    rate is bounded nobody needs to wait for the count.
+    what this process has made of an endpoint. Those who use an endpoint are counted, and told of arrivals, only if
+    `shares_rates`: where no rate is bounded nobody needs to wait for the count.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class EndpointBoards:
         self.probe_seconds = probe_seconds
         self._database = database
         self._rows = Endpoints(database, f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}")
+        self._keys = tuple(keys)
         self._boards = {key.id: _Board(self, key) for key in keys}
         self._posts: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
         self._heard = asyncio.Event()
@@ -141,12 +143,9 @@ class EndpointBoards:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(KnowledgeError):
-            await asyncio.to_thread(self._tell_that_we_left)
-
-    def _tell_that_we_left(self) -> None:
-        for board in self._boards.values():
-            self._rows.tell_sharers(board.key)
+        if self._shares_rates:
+            with suppress(KnowledgeError):
+                await asyncio.to_thread(self._rows.tell_sharers, self._keys)
 
     def post(self, write: Callable[[Endpoints], None]) -> None:
         """Has something written, in the order of posting, and as often as it takes."""
@@ -189,12 +188,12 @@ class EndpointBoards:
 
     async def _hear_from(self, connection: "psycopg.AsyncConnection[tuple[Any, ...]]") -> None:
         await connection.execute(f"LISTEN {CHANNEL}".encode())
-        for board in self._boards.values():
-            await connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCK_CLASS, board.lock))
-            await asyncio.to_thread(self._rows.tell_sharers, board.key)
-            standing = await asyncio.to_thread(self._rows.read, board.key)
-            if standing is not None:
-                board.tell(standing)
+        locks = [board.lock for board in self._boards.values()]
+        await connection.execute(_LOCK, (_LOCK_CLASS, locks))
+        if self._shares_rates:
+            await asyncio.to_thread(self._rows.tell_sharers, self._keys)
+        for key, standing in (await asyncio.to_thread(self._rows.read_all, self._keys)).items():
+            self._boards[key.id].tell(standing)
         if self._shares_rates:
             await asyncio.sleep(_SETTLING_SECONDS)
         timeout = _COUNT_SECONDS if self._shares_rates else None

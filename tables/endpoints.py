@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,7 +69,7 @@ _COLUMNS = """
     greatest(0, extract(epoch FROM probe_at - clock_timestamp()))::float AS probe_in,
     greatest(0, extract(epoch FROM clock_timestamp() - held_since))::float AS held
 """
-_READ = text(f"SELECT {_COLUMNS} FROM knowledge.model_endpoint WHERE id = :id")
+_READ = text(f"SELECT id, {_COLUMNS} FROM knowledge.model_endpoint WHERE id = ANY(:ids)")
 # A hold by another than the prober neither ends a probe nor shortens a hold; and one that was decided before the
 # endpoint was last said to be well comes too late.
 _HOLD = text(f"""
@@ -154,16 +154,22 @@ class Endpoints:
         with self._database.installation_session() as session:
             self._notify(session, key, {"failures": count})
 
-    def tell_sharers(self, key: EndpointKey) -> None:
-        """Notifies that a process has come to the endpoint, or left it."""
+    def tell_sharers(self, keys: Collection[EndpointKey]) -> None:
+        """Notifies that a process has come to the endpoints, or left them."""
         with self._database.installation_session() as session:
-            self._notify(session, key, {})
+            for key in keys:
+                self._notify(session, key, {})
 
     def read(self, key: EndpointKey) -> Standing | None:
         """How the endpoint stands; None if nobody has ever held it."""
+        return self.read_all([key]).get(key)
+
+    def read_all(self, keys: Collection[EndpointKey]) -> dict[EndpointKey, Standing]:
+        """How those of the endpoints stand that were ever held."""
         with self._database.installation_session() as session:
-            row = session.execute(_READ, {"id": key.id}).mappings().one_or_none()
-        return None if row is None else standing_of(row)
+            rows = session.execute(_READ, {"ids": [key.id for key in keys]}).mappings()
+            standings = {row["id"]: standing_of(row) for row in rows}
+        return {key: standings[key.id] for key in keys if key.id in standings}
 
     def _change(self, statement: TextClause, key: EndpointKey, **values: object) -> bool:
         with self._database.installation_session() as session:

@@ -18,8 +18,8 @@ from knowledge.domain import (
 from knowledge.errors import NotFound
 from knowledge.ids import DocumentId, ExecutionId, ExtractionId, FlowRunId, OntologyId, OrganizationId
 from knowledge.progress import ProgressStep
-from tables import activities, progress
-from tables.activities import ActivityRecord
+from tables import activities, progress, results
+from tables.activities import ActivityRecord, EarlierAttempts
 from tables.execution_rows import progress_of, state_of
 from tables.extractions import ensure_extraction
 from tables.session import Database
@@ -219,17 +219,25 @@ class Ledger:
         with self._session() as session:
             return progress_of(self._row(session, execution_id).progress)
 
-    def record_activities(self, batch: Sequence[ActivityRecord], steps: Sequence[ProgressStep] = ()) -> None:
-        """Writes attempts, new or changed, and steps forward of one execution, in one transaction.
+    def record_activities(
+        self,
+        batch: Sequence[ActivityRecord],
+        steps: Sequence[ProgressStep] = (),
+        answers: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Writes attempts, new or changed, steps forward of one execution, and stage results by key: all or nothing.
 
-        Writing an attempt again changes nothing; each step is an event.
+        Writing an attempt or an answer again changes nothing; each step is an event.
 
         Raises:
             NotFound: one names an execution that this organisation does not have.
+            ResultNotPersisted: an answer is not stored as it was given.
         """
-        if not batch and not steps:
+        if not batch and not steps and not answers:
             return
         with self._session() as session:
+            if answers:
+                results.store(session, self._organization_id, answers)
             if batch:
                 activities.record(session, self._organization_id, batch)
             if steps:
@@ -240,20 +248,11 @@ class Ledger:
         with self._session() as session:
             return activities.of_execution(session, self._organization_id, execution_id)
 
-    def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
-        """The highest attempt number so far of each stage and item; a resumed run counts on from there."""
+    def take_over(self, execution_id: ExecutionId) -> tuple[EarlierAttempts, tuple[ExtractionProgress, ...]]:
+        """What earlier processes have left, and how far each stage is; what they left running is interrupted."""
         with self._session() as session:
-            return activities.highest_attempts(session, self._organization_id, execution_id)
-
-    def failed_attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
-        """How many attempts of each stage and item have failed; those broken off by a death do not count."""
-        with self._session() as session:
-            return activities.failed_attempts(session, self._organization_id, execution_id)
-
-    def given_up(self, execution_id: ExecutionId) -> dict[str, str]:
-        """Why the execution has given up the items that it has: error by cache key."""
-        with self._session() as session:
-            return activities.given_up(session, self._organization_id, execution_id)
+            row = self._row(session, execution_id)
+            return activities.taken_over(session, self._organization_id, execution_id), progress_of(row.progress)
 
     def last_activity(self, execution_id: ExecutionId) -> tuple[Stage, str] | None:
         """Stage and item of the attempt that began last, one that never ended before all others."""

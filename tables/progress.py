@@ -7,8 +7,6 @@ with the lower numbers has committed before the other gets its own, and a reader
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
-from typing import TypeVar
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -22,38 +20,40 @@ from tables.session import Database
 from tables.storable import storable_text
 from tables.workflow import ProgressEventRow, WorkflowExecution
 
-Number = TypeVar("Number", int, float)
-
 CHANNEL = "knowledge_progress"
 """Where each transaction that appends notifies once: the execution's id, a space, and its last event's number."""
 
-# The row as it was comes along, so that no event says less than the one before, whoever wrote that.
-_ADVANCE = text("""
-    UPDATE knowledge.workflow_execution AS run SET
-        last_event = run.last_event + :count,
-        fraction = greatest(run.fraction, CAST(:fraction AS double precision)),
-        progress = run.progress || CAST(:progress AS jsonb),
-        stage = coalesce(CAST(:stage AS varchar), run.stage),
-        model_calls = greatest(run.model_calls, :model_calls),
-        cached_calls = greatest(run.cached_calls, :cached_calls)
-    FROM (
-        SELECT fraction, model_calls, cached_calls FROM knowledge.workflow_execution
-        WHERE organization_id = :organization_id AND id = :execution_id AND deleted_at IS NULL FOR NO KEY UPDATE
-    ) AS before
-    WHERE run.organization_id = :organization_id AND run.id = :execution_id
-    RETURNING run.last_event, run.status, before.fraction, before.model_calls, before.cached_calls
-""")
+# No event says less than the one before, whoever wrote that: the row as it was is where the highest so far begin.
 _APPEND = text(f"""
-    WITH written AS (
+    WITH event AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS event(position int, id text, stage text,
+            current int, total int, fraction float8, model_calls int, cached_calls int, message text,
+            happened_at timestamptz)
+    ), before AS (
+        SELECT last_event, fraction, model_calls, cached_calls FROM knowledge.workflow_execution
+        WHERE organization_id = :organization_id AND id = :execution_id AND deleted_at IS NULL FOR NO KEY UPDATE
+    ), run AS (
+        UPDATE knowledge.workflow_execution AS run SET
+            last_event = before.last_event + :count,
+            fraction = greatest(before.fraction, (SELECT max(fraction) FROM event)),
+            progress = run.progress || CAST(:progress AS jsonb),
+            stage = :stage,
+            model_calls = greatest(before.model_calls, (SELECT max(model_calls) FROM event)),
+            cached_calls = greatest(before.cached_calls, (SELECT max(cached_calls) FROM event))
+        FROM before
+        WHERE run.organization_id = :organization_id AND run.id = :execution_id
+        RETURNING run.status, run.last_event
+    ), written AS (
         INSERT INTO knowledge.progress_event (organization_id, id, execution_id, number, status, stage, current, total,
             fraction, model_calls, cached_calls, message, happened_at)
-        SELECT :organization_id, id, :execution_id, number, :status, stage, current, total,
-            fraction, model_calls, cached_calls, message, happened_at
-        FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS event(id text, number int, stage text, current int,
-            total int, fraction float8, model_calls int, cached_calls int, message text, happened_at timestamptz)
-        RETURNING number
+        SELECT :organization_id, event.id, :execution_id, before.last_event + position, run.status, event.stage,
+            current, total, greatest(before.fraction, max(event.fraction) OVER so_far),
+            greatest(before.model_calls, max(event.model_calls) OVER so_far),
+            greatest(before.cached_calls, max(event.cached_calls) OVER so_far), message, happened_at
+        FROM event, before, run
+        WINDOW so_far AS (ORDER BY position)
     )
-    SELECT pg_notify('{CHANNEL}', CAST(:execution_id AS text) || ' ' || max(number)) FROM written
+    SELECT pg_notify('{CHANNEL}', CAST(:execution_id AS text) || ' ' || last_event) FROM run
 """)
 _COLUMNS = [getattr(ProgressEventRow, field.name) for field in fields(ProgressEvent)]
 _ANNOUNCE = text(f"""
@@ -127,28 +127,17 @@ def append(session: Session, organization_id: OrganizationId, steps: Sequence[Pr
     steps = _unwritten(session, organization_id, steps)
     if not steps:
         return
-    execution_id, last = steps[0].execution_id, steps[-1]
-    named = {"organization_id": organization_id, "execution_id": execution_id}
-    advance = {
+    execution_id = steps[0].execution_id
+    values = {
+        "organization_id": organization_id,
+        "execution_id": execution_id,
         "count": len(steps),
-        "fraction": max(step.fraction for step in steps),
         "progress": json.dumps(progress_json([step.progress for step in steps])),
-        "stage": max((step.progress.stage for step in steps), key=list(Stage).index),
-        "model_calls": last.model_calls,
-        "cached_calls": last.cached_calls,
+        "stage": max((step.progress.stage for step in steps), key=list(Stage).index).value,
+        "events": json.dumps([_event(position, step) for position, step in enumerate(steps, 1)]),
     }
-    row = session.execute(_ADVANCE, {**named, **advance}).one_or_none()
-    if row is None:
+    if session.execute(_APPEND, values).one_or_none() is None:
         raise NotFound("execution", execution_id)
-    numbers = range(row.last_event - len(steps) + 1, row.last_event + 1)
-    highs = zip(
-        _high_marks(row.fraction, [step.fraction for step in steps]),
-        _high_marks(row.model_calls, [step.model_calls for step in steps]),
-        _high_marks(row.cached_calls, [step.cached_calls for step in steps]),
-        strict=True,
-    )
-    events = [_event(number, step, *high) for number, step, high in zip(numbers, steps, highs, strict=True)]
-    session.execute(_APPEND, {**named, "status": row.status, "events": json.dumps(events)})
 
 
 def _unwritten(
@@ -163,21 +152,16 @@ def _unwritten(
     return [step for step in steps if step.id not in written]
 
 
-def _high_marks(before: Number, values: Sequence[Number]) -> list[Number]:
-    """The highest value so far, at each of them."""
-    return list(accumulate(values, max, initial=before))[1:]
-
-
-def _event(number: int, step: ProgressStep, fraction: float, model_calls: int, cached_calls: int) -> dict[str, object]:
+def _event(position: int, step: ProgressStep) -> dict[str, object]:
     return {
+        "position": position,
         "id": step.id,
-        "number": number,
         "stage": step.progress.stage.value,
         "current": step.progress.completed,
         "total": step.progress.total,
-        "fraction": fraction,
-        "model_calls": model_calls,
-        "cached_calls": cached_calls,
+        "fraction": step.fraction,
+        "model_calls": step.model_calls,
+        "cached_calls": step.cached_calls,
         "message": storable_text(step.progress.message),
         "happened_at": step.at.isoformat(),
     }

@@ -3,15 +3,25 @@
 import hashlib
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ARRAY, Text, any_, bindparam, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Text, any_, bindparam, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.orm import Session
 
 from knowledge.errors import ResultNotPersisted, StoreUnavailable
 from knowledge.ids import OrganizationId, ResultId
 from tables.graph import StageResult
 from tables.session import Database
+
+# Columns travel as arrays, so the statement is the same for any number of results. It returns what the database then
+# has. Two processes that store the same keys lock their rows in the same order.
+_UPSERT = text("""
+    INSERT INTO knowledge.stage_result AS result (organization_id, id, key, payload, digest)
+    SELECT :organization_id, id, key, payload, digest
+    FROM unnest(CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:payloads AS bytea[]), CAST(:digests AS text[]))
+        AS given(id, key, payload, digest)
+    ON CONFLICT (organization_id, key) DO UPDATE SET payload = excluded.payload, digest = excluded.digest
+    RETURNING result.key, encode(sha256(result.payload), 'hex') AS digest
+""")
 
 
 class ResultStore:
@@ -61,34 +71,30 @@ class ResultStore:
         """
         try:
             with self._database.org_session(organization_id) as session:
-                stored = {row.key: row.digest for row in session.execute(_upsert(organization_id, payloads))}
-                for key, payload in payloads.items():
-                    if stored.get(key) != _digest(payload):
-                        raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")
+                store(session, organization_id, payloads)
         except (StoreUnavailable, SQLAlchemyError) as error:
             raise ResultNotPersisted(f"the result {next(iter(payloads))!r} could not be stored: {error}") from error
 
 
+def store(session: Session, organization_id: OrganizationId, payloads: Mapping[str, bytes]) -> None:
+    """Stores all results, by key, in place of earlier ones; they are durable when the session has committed.
+
+    Raises:
+        ResultNotPersisted: one is not stored as it was given.
+    """
+    keys = sorted(payloads)
+    rows = {
+        "organization_id": organization_id,
+        "ids": [ResultId.derive(organization_id, key) for key in keys],
+        "keys": keys,
+        "payloads": [payloads[key] for key in keys],
+        "digests": [_digest(payloads[key]) for key in keys],
+    }
+    stored = {row.key: row.digest for row in session.execute(_UPSERT, rows)}
+    for key, payload in payloads.items():
+        if stored.get(key) != _digest(payload):
+            raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")
+
+
 def _digest(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
-
-
-def _upsert(organization_id: OrganizationId, payloads: Mapping[str, bytes]) -> ReturningInsert[str, str]:
-    """The statement that stores results, and returns each key with the digest of what the database then has."""
-    row = insert(StageResult).values(
-        [
-            {
-                "organization_id": organization_id,
-                "id": ResultId.derive(organization_id, key),
-                "key": key,
-                "payload": payload,
-                "digest": _digest(payload),
-            }
-            # Two processes that store the same keys lock their rows in the same order.
-            for key, payload in sorted(payloads.items())
-        ]
-    )
-    return row.on_conflict_do_update(
-        index_elements=["organization_id", "key"],
-        set_={"payload": row.excluded.payload, "digest": row.excluded.digest},
-    ).returning(StageResult.key, func.encode(func.sha256(StageResult.payload), "hex").label("digest"))

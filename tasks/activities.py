@@ -16,11 +16,11 @@ from tasks.steps import Steps
 
 _FLUSH_INTERVAL_SECONDS = 0.5
 # Somebody may be watching. What comes within this time is written, and told, together.
-_PROMPT_SECONDS = 0.1
+_PROMPT_SECONDS = 0.2
 _logger = logging.getLogger(__name__)
 
 
-async def _unfenced() -> None:
+async def _unfenced() -> object:
     """Nobody else writes."""
 
 
@@ -28,9 +28,11 @@ async def _unfenced() -> None:
 class Attempt:
     """What an attempt cost, and whether a stored result answered; set by the code that makes it."""
 
-    id: ActivityId
+    begun: ActivityRecord
     usage: Usage = field(default_factory=Usage)
     cached: bool = False
+    # Written as completed, in the transaction that has stored its answer.
+    is_kept: bool = False
 
 
 class ActivityRecorder:
@@ -46,7 +48,7 @@ class ActivityRecorder:
         ledger: Ledger,
         execution_id: ExecutionId,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        fence: Callable[[], Awaitable[None]] = _unfenced,
+        fence: Callable[[], Awaitable[object]] = _unfenced,
     ) -> None:
         self._ledger = ledger
         self._execution_id = execution_id
@@ -58,17 +60,16 @@ class ActivityRecorder:
         self._records: dict[ActivityId, ActivityRecord] = {}
         self._steps = Steps(execution_id, now)
         self._has_progressed = asyncio.Event()
-        self._unwritten: set[ActivityId] = set()
+        self._answers: dict[str, bytes] = {}
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "ActivityRecorder":
-        await asyncio.to_thread(self._ledger.interrupt_running, self._execution_id)
-        self._attempts = await asyncio.to_thread(self._ledger.attempts, self._execution_id)
-        self._failed = Counter(await asyncio.to_thread(self._ledger.failed_attempts, self._execution_id))
-        self._given_up = await asyncio.to_thread(self._ledger.given_up, self._execution_id)
-        progress = await asyncio.to_thread(self._ledger.load_progress, self._execution_id)
-        self._steps.go_on_from(progress, await asyncio.to_thread(self._ledger.statistics, self._execution_id))
+        earlier, progress = await asyncio.to_thread(self._ledger.take_over, self._execution_id)
+        self._attempts = dict(earlier.highest)
+        self._failed = Counter(earlier.failed)
+        self._given_up = dict(earlier.given_up)
+        self._steps.go_on_from(progress, earlier.spent)
         self._writer = asyncio.create_task(self._write_regularly())
         return self
 
@@ -99,19 +100,22 @@ class ActivityRecorder:
             usage=Usage(),
         )
         self._records[running.id] = running
-        attempt = Attempt(running.id)
-        self._unwritten.add(running.id)
+        attempt = Attempt(running)
         try:
             yield attempt
         except Exception as error:
-            self._fail(running, attempt, error)
+            self._fail(attempt, error)
             raise
         except BaseException:
             self._end(running, ActivityStatus.CANCELLED, attempt.usage)
             raise
-        self._end(running, ActivityStatus.CACHED if attempt.cached else ActivityStatus.COMPLETED, attempt.usage)
+        if attempt.is_kept:
+            self._count(running, ActivityStatus.COMPLETED, attempt.usage)
+        else:
+            self._end(running, ActivityStatus.CACHED if attempt.cached else ActivityStatus.COMPLETED, attempt.usage)
 
-    def _fail(self, running: ActivityRecord, attempt: Attempt, error: Exception) -> None:
+    def _fail(self, attempt: Attempt, error: Exception) -> None:
+        running = attempt.begun
         message, usage = str(error) or type(error).__name__, getattr(error, "usage", None) or attempt.usage
         if isinstance(error, KnowledgeError) and error.defers_run:
             # It has not been tried: it goes on from here.
@@ -124,15 +128,17 @@ class ActivityRecorder:
         self._end(replace(running, given_up=given_up), ActivityStatus.FAILED, usage, message)
 
     def _end(self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None) -> None:
+        self._count(running, status, usage)
+        self._records[running.id] = self._ended(running, status, usage, error)
+
+    def _count(self, running: ActivityRecord, status: ActivityStatus, usage: Usage) -> None:
         self._steps.count(usage, is_cached=status is ActivityStatus.CACHED, is_first=running.attempt == 1)
-        self._records[running.id] = replace(
-            running,
-            status=status,
-            ended_at=self._now(),
-            cache_hit=status is ActivityStatus.CACHED,
-            error=error,
-            usage=usage,
-        )
+
+    def _ended(
+        self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None
+    ) -> ActivityRecord:
+        is_cached = status is ActivityStatus.CACHED
+        return replace(running, status=status, ended_at=self._now(), cache_hit=is_cached, error=error, usage=usage)
 
     def failed_attempts(self, stage: Stage, item: str) -> int:
         """How many attempts at this item have failed, in whichever process of the execution."""
@@ -157,30 +163,42 @@ class ActivityRecorder:
         async with self._writing:
             await self._write()
 
-    async def put_on_record(self, attempt: Attempt) -> None:
-        """Returns when the attempt has a row, or cannot have one now.
+    async def keep(self, attempt: Attempt, usage: Usage, answer: bytes) -> bool:
+        """Whether an answer that cost `usage` is stored now under the attempt's cache key, in one transaction with the
+        attempt, completed.
 
-        To be awaited before its answer is stored: a successor that finds the answer and no attempt would take it for
-        another execution's, and count nothing for it.
+        A successor that found the answer, and no attempt, would take it for another execution's, and count nothing
+        for it. Where the two cannot be written together the answer is still to be stored, and the attempt to be ended.
         """
-        if attempt.id in self._unwritten:
-            with contextlib.suppress(StoreUnavailable, FenceLost):
-                await self.flush()
+        running = attempt.begun
+        assert running.cache_key is not None
+        self._records[running.id] = self._ended(running, ActivityStatus.COMPLETED, usage)
+        self._answers[running.cache_key] = answer
+        try:
+            # Paid for: it is stored although whoever asked is told to stop.
+            await asyncio.shield(self.flush())
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with attempts, the answer is to be stored
+            _logger.warning("an answer is stored without its attempt: %s", error)
+        attempt.is_kept = self._answers.pop(running.cache_key, None) is None
+        if not attempt.is_kept:
+            self._records[running.id] = running
+        return attempt.is_kept
 
     async def _write(self) -> None:
         await self._fence()
         records, self._records = self._records, {}
-        steps = self._steps.hand_out()
+        answers, steps = dict(self._answers), self._steps.hand_out()
         self._has_progressed.clear()
-        if not records and not steps:
+        if not records and not steps and not answers:
             return
         try:
-            await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()), steps)
-        except StoreUnavailable:
+            await asyncio.to_thread(self._ledger.record_activities, tuple(records.values()), steps, answers)
+        except Exception:
             self._records = {**records, **self._records}
             self._steps.take_back(steps)
             raise
-        self._unwritten.difference_update(records)
+        for key in answers:
+            self._answers.pop(key, None)
 
     async def _write_regularly(self) -> None:
         while True:

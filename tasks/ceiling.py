@@ -38,6 +38,11 @@ class SpendCeiling(BaseModel):
             max_calls=self.max_calls or installation.max_calls, max_tokens=self.max_tokens or installation.max_tokens
         )
 
+    @property
+    def is_given(self) -> bool:
+        """Whether there is anything to be held at."""
+        return self.max_calls is not None or self.max_tokens is not None
+
     def times(self, factor: int) -> "SpendCeiling":
         """So many times this ceiling."""
         return SpendCeiling(
@@ -67,6 +72,8 @@ class CeilingGuard:
 
     async def meter(self) -> SpendMeter:
         """The execution's meter, with what earlier processes have spent; a resume that is due counts from here."""
+        if not self.ceiling.is_given:
+            return self.ceiling.meter(Spent(0, 0))
         so_far = await asyncio.to_thread(self.ledger.statistics, self.execution.id)
         spent = Spent(so_far.model_calls + so_far.embedding_calls, so_far.input_tokens + so_far.output_tokens)
         history = await asyncio.to_thread(self.signals.history, self.execution.id)

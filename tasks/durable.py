@@ -240,12 +240,13 @@ class _DurableRunner:
             return stored
         # An answer that an earlier attempt could not store is still at hand, and paid for.
         item.value = item.value or await self._answer_to(item)
-        if item.attempt is not None:
-            await self._recorder.put_on_record(item.attempt)
         payload = adapter.dump_json(item.value).decode()
-        record = get_result_store().create_result_record(payload, item.key)
+        content = get_result_store().create_result_record(payload, item.key).serialize()
+        assert item.attempt is not None
+        if await self._recorder.keep(item.attempt, _usage_of(item.value), content):
+            self._storage.note_stored(item.key)
         # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.
-        await self._storage.awrite_path(item.key, record.serialize())
+        await self._storage.awrite_path(item.key, content)
         return payload
 
     def _is_known_unanswered(self, key: str) -> bool:

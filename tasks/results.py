@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from prefect.filesystems import WritableFileSystem
 from prefect_sqlalchemy import SqlAlchemyConnector
@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from knowledge.errors import KnowledgeError, NotFound, ResultNotPersisted, StoreUnavailable
 from knowledge.ids import OrganizationId
 from tables.results import ResultStore
-from tables.session import Database
+from tables.session import ENGINE_OPTIONS, Database
 from tasks.batches import Batches
 from tasks.cache_keys import organization_of
 
@@ -50,7 +50,7 @@ class ResultStorage(WritableFileSystem):
     def database(self) -> Database:
         """The database behind the block: one engine for each process."""
         if self._database is None:
-            self._database = Database(self.connection.get_engine(**_POOL))
+            self._database = Database(self.connection.get_engine(**ENGINE_OPTIONS))
         return self._database
 
     # Prefect's base class declares these two async, and calls them as sync methods when it wants to.
@@ -108,6 +108,10 @@ class ResultStorage(WritableFileSystem):
                 raise error
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    def note_stored(self, path: str) -> None:
+        """This process has stored the result with something else, in one transaction: it need not be written."""
+        self._written.add(path)
+
     def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
         found: dict[str, bytes | None] = dict.fromkeys(wanted)
         for organization_id, paths in _by_organization(wanted).items():
@@ -132,7 +136,3 @@ def _by_organization(paths: Iterable[str]) -> dict[OrganizationId, list[str]]:
     for path in paths:
         found[organization_of(path)].append(path)
     return found
-
-
-# The connector declares every engine option to be a dict.
-_POOL = cast("dict[str, dict[str, object]]", {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 5})

@@ -19,6 +19,7 @@ from knowledge.errors import NotFound
 from knowledge.ids import ActivityId, DocumentId, ExecutionId, FlowRunId, OrganizationId, ProgressEventId
 from knowledge.progress import ProgressStep
 from tables.ledger import ActivityRecord, Ledger
+from tables.results import ResultStore
 from tables.session import Database
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -101,8 +102,7 @@ def test_failed_attempts_are_counted_and_broken_off_ones_are_not(ledger: Ledger,
     """Three retries are three over the item's life, whatever died meanwhile; what was last begun is known."""
     failed, broken_off = attempt(execution_id), attempt(execution_id, number=2)
     ledger.record_activities([ended(failed, ActivityStatus.FAILED), broken_off, attempt(execution_id, "1")])
-    ledger.interrupt_running(execution_id)
-    assert ledger.failed_attempts(execution_id) == {(Stage.MENTIONS, "0"): 1}
+    assert ledger.take_over(execution_id)[0].failed == {(Stage.MENTIONS, "0"): 1}
     ledger.record_activities([ended(attempt(execution_id, "1", 2), ActivityStatus.COMPLETED)])
     assert ledger.last_activity(execution_id) == (Stage.MENTIONS, "0")
 
@@ -188,11 +188,36 @@ def test_recording_is_repeatable_and_the_last_word_counts(ledger: Ledger, execut
 def test_a_resumed_run_adds_attempts(ledger: Ledger, execution_id: ExecutionId) -> None:
     """What a dead process left running is closed as interrupted, and numbers go on from there."""
     ledger.record_activities([attempt(execution_id, "0"), attempt(execution_id, "1"), attempt(execution_id, "1", 2)])
-    assert ledger.interrupt_running(execution_id) == 3
+    earlier, _ = ledger.take_over(execution_id)
+    assert earlier.highest == {(Stage.MENTIONS, "0"): 1, (Stage.MENTIONS, "1"): 2}
     assert ledger.interrupt_running(execution_id) == 0
-    assert ledger.attempts(execution_id) == {(Stage.MENTIONS, "0"): 1, (Stage.MENTIONS, "1"): 2}
     ledger.record_activities([attempt(execution_id, "0", 2)])
-    assert ledger.attempts(execution_id)[Stage.MENTIONS, "0"] == 2
+    assert ledger.take_over(execution_id)[0].highest[Stage.MENTIONS, "0"] == 2
+
+
+def test_what_is_taken_over_says_what_was_spent_and_given_up(ledger: Ledger, execution_id: ExecutionId) -> None:
+    """The next process asks for nothing again that this execution has given up, and counts on."""
+    given_up = replace(
+        ended(attempt(execution_id), ActivityStatus.FAILED), cache_key="key", given_up=True, error="nonsense"
+    )
+    ledger.record_activities([given_up, ended(attempt(execution_id, "1"), ActivityStatus.COMPLETED)])
+    earlier, progress = ledger.take_over(execution_id)
+    assert earlier.given_up == {"key": "nonsense"}
+    assert (earlier.spent, progress) == (ledger.statistics(execution_id), ())
+    assert earlier.spent.model_calls > 0
+
+
+def test_an_answer_is_stored_with_its_attempt_or_not_at_all(
+    database: Database, organization_id: OrganizationId, ledger: Ledger, execution_id: ExecutionId
+) -> None:
+    """Whoever finds one finds the other."""
+    results, done = ResultStore(database), ended(attempt(execution_id), ActivityStatus.COMPLETED)
+    with pytest.raises(NotFound):
+        ledger.record_activities([replace(done, execution_id=ExecutionId.new())], answers={"key": b"answer"})
+    assert results.read(organization_id, "key") is None
+    ledger.record_activities([done], answers={"key": b"answer"})
+    assert results.read(organization_id, "key") == b"answer"
+    assert [found.status for found in ledger.load_activities(execution_id)] == [ActivityStatus.COMPLETED]
 
 
 def test_an_attempt_that_a_dying_process_wrote_too_late_does_not_stop_its_successor(
@@ -251,4 +276,4 @@ def test_other_organisations_have_their_own_ledger(
         stranger.load(execution_id)
     with pytest.raises(NotFound):
         stranger.record_activities([attempt(execution_id)])
-    assert ledger.attempts(execution_id) == {}
+    assert ledger.load_activities(execution_id) == ()

@@ -1,6 +1,7 @@
 """Sessions: always within an organisation, never more than that, and clear about a database that is away."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
@@ -11,17 +12,18 @@ from knowledge.errors import ConfigurationError, InvalidId, StoreUnavailable
 from knowledge.ids import DocumentId, OrganizationId
 from tables.graph import DocumentRow
 from tables.row_security import APP_ROLE
-from tables.session import Database, connect_arguments, create_database, sqlalchemy_url
+from tables.session import ENGINE_OPTIONS, Database, connect_arguments, create_database, sqlalchemy_url
 
 WHO = text("SELECT current_user::text, current_setting('app.organization_id', true)")
 
 LOGIN = text("SELECT session_user::text")
 
 
-@pytest.fixture
-def one_connection(database_url: str) -> Iterator[Engine]:
+@pytest.fixture(params=[{}, ENGINE_OPTIONS], ids=["any engine", "ours"])
+def one_connection(database_url: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine whose sessions all use the same connection, one after the other."""
-    engine = create_engine(sqlalchemy_url(database_url), pool_size=1, max_overflow=0)
+    options: dict[str, Any] = request.param
+    engine = create_engine(sqlalchemy_url(database_url), **{**options, "pool_size": 1, "max_overflow": 0})
     yield engine
     engine.dispose()
 
@@ -156,6 +158,19 @@ def test_a_connection_that_breaks_midway_is_unavailable_and_then_replaced(
         lose_connection(session)
     with database.org_session(organization_id) as session:
         assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_connection_that_broke_while_nobody_used_it_is_not_noticed(
+    one_connection: Engine, administrator: Engine, organization_id: OrganizationId
+) -> None:
+    """A restart of PostgreSQL between two transactions costs nothing."""
+    database = Database(one_connection)
+    with database.org_session(organization_id) as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+    with administrator.connect() as connection:
+        assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    with database.org_session(organization_id) as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
 def test_a_database_that_is_not_migrated_says_so(empty_database_url: str, organization_id: OrganizationId) -> None:

@@ -1,6 +1,7 @@
 """The mirror notes at once, writes in batches, and loses nothing while the database is away."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,6 +16,7 @@ from knowledge.errors import (
 )
 from knowledge.ids import ExecutionId
 from knowledge.progress import ProgressStep
+from tables.activities import EarlierAttempts
 from tables.ledger import ActivityRecord, Ledger
 from tasks.activities import ActivityRecorder
 
@@ -31,42 +33,40 @@ class FakeLedger:
     )
     progress: dict[Stage, ExtractionProgress] = field(default_factory=dict[Stage, ExtractionProgress])
     steps: list[ProgressStep] = field(default_factory=list[ProgressStep])
+    answers: dict[str, bytes] = field(default_factory=dict[str, bytes])
     spent: int = 0
     interrupted: int = 0
     up: bool = True
     batches: int = 0
 
-    def interrupt_running(self, execution_id: ExecutionId) -> int:
+    def take_over(self, execution_id: ExecutionId) -> tuple[EarlierAttempts, tuple[ExtractionProgress, ...]]:
         self.interrupted += 1
-        return 0
+        given_up = {r.cache_key: r.error or "" for r in self.rows.values() if r.given_up and r.cache_key}
+        spent = ExecutionStatistics(model_calls=self.spent)
+        return EarlierAttempts(dict(self.earlier), {}, given_up, spent), tuple(self.progress.values())
 
-    def attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
-        return dict(self.earlier)
-
-    def failed_attempts(self, execution_id: ExecutionId) -> dict[tuple[Stage, str], int]:
-        return {}
-
-    def given_up(self, execution_id: ExecutionId) -> dict[str, str]:
-        return {r.cache_key: r.error or "" for r in self.rows.values() if r.given_up and r.cache_key}
-
-    def load_progress(self, execution_id: ExecutionId) -> tuple[ExtractionProgress, ...]:
-        return tuple(self.progress.values())
-
-    def statistics(self, execution_id: ExecutionId) -> ExecutionStatistics:
-        return ExecutionStatistics(model_calls=self.spent)
-
-    def record_activities(self, batch: Sequence[ActivityRecord], steps: Sequence[ProgressStep] = ()) -> None:
+    def record_activities(
+        self,
+        batch: Sequence[ActivityRecord],
+        steps: Sequence[ProgressStep] = (),
+        answers: Mapping[str, bytes] | None = None,
+    ) -> None:
         if not self.up:
             raise StoreUnavailable("away")
         self.batches += 1
         self.rows.update({(r.stage, r.item, r.attempt): r for r in batch})
         self.progress.update({step.progress.stage: step.progress for step in steps})
         self.steps += steps
+        self.answers |= answers or {}
 
 
-def _recorder(ledger: FakeLedger) -> ActivityRecorder:
+async def _unfenced() -> None:
+    """Nobody else writes."""
+
+
+def _recorder(ledger: FakeLedger, fence: Callable[[], Awaitable[object]] = _unfenced) -> ActivityRecorder:
     as_ledger: Callable[[FakeLedger], Ledger] = lambda fake: fake  # type: ignore[assignment,return-value]  # noqa: E731
-    return ActivityRecorder(as_ledger(ledger), EXECUTION)
+    return ActivityRecorder(as_ledger(ledger), EXECUTION, fence=fence)
 
 
 async def test_attempts_are_written_once_they_end_with_what_they_cost() -> None:
@@ -138,20 +138,75 @@ async def test_an_item_that_may_still_succeed_is_not_given_up() -> None:
         assert recorder.why_given_up("key") is None
 
 
-async def test_an_attempt_is_put_on_record_before_its_answer_is_stored() -> None:
+async def test_an_answer_is_stored_together_with_its_attempt() -> None:
     """A successor that finds the answer, and no attempt, would not know that this execution has paid for it."""
     ledger = FakeLedger()
     async with _recorder(ledger) as recorder:
         with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
-            await recorder.put_on_record(attempt)
-            assert [row.status for row in ledger.rows.values()] == [ActivityStatus.RUNNING]
-            await recorder.put_on_record(attempt)
-            assert ledger.batches == 1
+            assert await recorder.keep(attempt, Usage(model_calls=1), b"answer")
+            attempt.usage = Usage(model_calls=1)
+            assert ledger.answers == {"key": b"answer"}
+            assert [(row.status, row.usage.model_calls) for row in ledger.rows.values()] == [
+                (ActivityStatus.COMPLETED, 1)
+            ]
+        recorder.observe(ExtractionProgress(Stage.MENTIONS, 1, 1))
+        await recorder.flush()
+    assert ledger.batches == 2
+    assert [step.model_calls for step in ledger.steps] == [1]
+
+
+async def test_an_answer_that_cannot_be_stored_with_its_attempt_leaves_it_running() -> None:
+    """A process that dies before the answer is stored otherwise has not completed the attempt."""
+    ledger = FakeLedger()
+    async with _recorder(ledger) as recorder:
+        with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
             ledger.up = False
-        with recorder.attempt(Stage.MENTIONS, "00001", "other") as attempt:
-            await recorder.put_on_record(attempt)
-        ledger.up = True
-    assert [row.status for row in ledger.rows.values()] == [ActivityStatus.COMPLETED] * 2
+            assert not await recorder.keep(attempt, Usage(model_calls=1), b"answer")
+            ledger.up = True
+            await recorder.flush()
+            assert [row.status for row in ledger.rows.values()] == [ActivityStatus.RUNNING]
+            attempt.usage = Usage(model_calls=1)
+    assert [(row.status, row.usage.model_calls) for row in ledger.rows.values()] == [(ActivityStatus.COMPLETED, 1)]
+    assert ledger.answers == {}
+
+
+async def test_an_answer_is_stored_although_whoever_asked_is_stopped() -> None:
+    """It is paid for; the attempt was cancelled nevertheless."""
+    ledger = FakeLedger()
+    stored = asyncio.Event()
+
+    async def ask(recorder: ActivityRecorder) -> None:
+        with recorder.attempt(Stage.MENTIONS, "00000", "key") as attempt:
+            asked.set()
+            await recorder.keep(attempt, Usage(model_calls=1), b"answer")
+
+    asked = asyncio.Event()
+    async with _recorder(ledger, fence=stored.wait) as recorder:
+        asking = asyncio.create_task(ask(recorder))
+        await asked.wait()
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert not ledger.answers
+        stored.set()
+    assert ledger.answers == {"key": b"answer"}
+    assert [row.status for row in ledger.rows.values()] == [ActivityStatus.CANCELLED]
+
+
+async def test_answers_that_come_while_others_are_stored_share_a_transaction() -> None:
+    """The more there is to do, the less each costs."""
+    ledger = FakeLedger()
+    may_write = asyncio.Event()
+
+    async def ask(recorder: ActivityRecorder, key: str) -> bool:
+        with recorder.attempt(Stage.MENTIONS, key, key) as attempt:
+            return await recorder.keep(attempt, Usage(model_calls=1), b"answer")
+
+    async with _recorder(ledger, fence=may_write.wait) as recorder:
+        asking = [asyncio.create_task(ask(recorder, str(n))) for n in range(5)]
+        await asyncio.sleep(0)
+        may_write.set()
+        assert all(await asyncio.gather(*asking))
+        assert (len(ledger.answers), ledger.batches) == (5, 1)
 
 
 async def test_an_answer_from_the_storage_is_a_hit() -> None:

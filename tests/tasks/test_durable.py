@@ -27,6 +27,7 @@ from knowledge.stages.calls import Result, StageAnswer
 from knowledge.stages.entities import find_entities
 from knowledge.stages.stages import Stages
 from resilience.retry import RetryPolicy
+from tables import results as stored
 from tables.ledger import Ledger
 from tables.results import ResultStore
 from tasks import results
@@ -196,7 +197,7 @@ async def test_what_an_execution_has_given_up_it_does_not_ask_for_again(bench: B
 async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect would call it completed; the next run would pay again. The answer in hand is not asked for again."""
     monkeypatch.setattr(results, "_PATIENCE_SECONDS", -1.0)
-    monkeypatch.setattr(ResultStore, "write_many", _raising(ResultNotPersisted("the disk is full")))
+    monkeypatch.setattr(stored, "store", _raising(ResultNotPersisted("the disk is full")))
     model = ScriptedModel()
     with pytest.raises(ResultNotPersisted):
         await bench.ask(model)
@@ -206,7 +207,7 @@ async def test_a_result_that_cannot_be_stored_fails_the_task(bench: Bench, monke
 async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database restart during the write costs a wait, not a call."""
     monkeypatch.setattr(results, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(ResultStore, "write_many", _raising(StoreUnavailable("gone"), 3, ResultStore.write_many))
+    monkeypatch.setattr(stored, "store", _raising(StoreUnavailable("gone"), 3, stored.store))
     model = ScriptedModel()
     assert await bench.ask(model) == (FOUND, False)
     assert await bench.ask(model) == (FOUND, True)
