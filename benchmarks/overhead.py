@@ -83,10 +83,10 @@ def _own(pid: int | None) -> float:
     return times.user + times.system
 
 
-def _flow_processes(stack: DrillStack) -> list[psutil.Process]:
+def _flow_processes(worker: psutil.Process) -> list[psutil.Process]:
     """Those of the worker's descendants that run a flow."""
     found: list[psutil.Process] = []
-    for process in psutil.Process(stack.status.worker.pid).children(recursive=True):
+    for process in worker.children(recursive=True):
         with suppress(psutil.Error):
             if "flow run" in " ".join(process.cmdline()):
                 found.append(process)
@@ -137,11 +137,13 @@ class _Watch:
 
     def __init__(self, stack: DrillStack, flow_runs: Sequence[str]) -> None:
         self._stack = stack
+        # The stack's status is asked for once: it opens a connection each time.
+        self._worker = psutil.Process(stack.status.worker.pid)
         self._flow_runs = flow_runs
         self.peak_bytes = 0
 
     def is_over(self) -> bool:
-        processes = _flow_processes(self._stack)
+        processes = _flow_processes(self._worker)
         for process in processes:
             try:
                 self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
