@@ -39,6 +39,8 @@ _WORKER_TUNING = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     # A line for each task run would hide the story, and costs more than the task run.
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+    # Ten lines are two batches rather than one every two seconds; what is left is sent when a process ends.
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
     # For a log file: colouring a line takes longer than what it tells of.
     "PREFECT_LOGGING_COLORS": "false",
 }

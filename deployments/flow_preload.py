@@ -13,7 +13,7 @@ from knowledge.models.embedded.loading import language
 from knowledge.settings import Settings
 
 _FLOWS = ("extraction", "extraction_batch", "answer", "indexing", "inbox", "recovery", "retention")
-_MODULES = ("prefect.engine", "prefect.flow_engine", *(f"flows.{flow}" for flow in _FLOWS))
+_MODULES = ("deployments.flow_engine", *(f"flows.{flow}" for flow in _FLOWS))
 # The worker is the main module of its children, so they execute it again: what it imports is here by then.
 _WORKER = "deployments.worker"
 # Prefect and the SDK import these when they are first used.

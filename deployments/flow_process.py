@@ -2,9 +2,9 @@
 
 import atexit
 import os
-import runpy
 import threading
 from collections.abc import Mapping
+from uuid import UUID
 
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 
@@ -20,13 +20,14 @@ def run_flow_run(environment: Mapping[str, str], directory: str, is_retuned: boo
     os.environ.update(environment)
     os.chdir(directory)
 
-    import prefect.engine
     from prefect.context import refresh_global_settings_context
+
+    from deployments.flow_engine import run
 
     if is_retuned:
         refresh_global_settings_context()
     try:
-        runpy.run_path(str(prefect.engine.__file__), run_name="__main__")
+        run(UUID(environment[FLOW_RUN_VARIABLE]))
     finally:
         # A forked process ends without what an interpreter does at its end: Prefect sends its last logs then.
         threading._shutdown()  # type: ignore[attr-defined]

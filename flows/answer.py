@@ -15,7 +15,7 @@ from tasks.answer_runs import answer_question, show_answer
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 
 
-@flow(name="answer", validate_parameters=True)
+@flow(name="answer", validate_parameters=True, persist_result=False)
 async def answer(
     question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)],
     organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default",

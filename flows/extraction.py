@@ -29,7 +29,7 @@ def name_run() -> str:
     return given if document.startswith(f"{DocumentId.prefix}_") else document_name(document)
 
 
-@flow(name="extraction", flow_run_name=name_run, validate_parameters=True)
+@flow(name="extraction", validate_parameters=True, persist_result=False)
 async def extraction(
     document: Annotated[str, Field(min_length=1, max_length=2000)],
     ontology: Annotated[str, Field(min_length=1, max_length=2000)],
@@ -53,7 +53,7 @@ async def extraction(
     """
     logger, settings = get_run_logger(), Settings()
     flow_run_id = FlowRunId(str(flow_run.get_id()))
-    view = RunView(flow_run_id, logger.info, reports_url=settings.reports_url)
+    view = RunView(flow_run_id, logger.info, name=name_run(), reports_url=settings.reports_url)
     request = ExtractionRequest(OrganizationId(organization), document, ontology, options, review, ceiling)
     try:
         extracted = await execute(request, flow_run_id, settings, view, partial(present_for_review, view))

@@ -20,7 +20,7 @@ ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 Source = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-@flow(name="extraction-batch", validate_parameters=True)
+@flow(name="extraction-batch", validate_parameters=True, persist_result=False)
 async def extraction_batch(
     sources: Annotated[list[Source], Field(min_length=1, max_length=100_000)],
     ontology: Annotated[str, Field(min_length=1, max_length=2000)],

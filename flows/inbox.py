@@ -15,7 +15,7 @@ from tasks.inboxes import empty_inbox
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 
 
-@flow(name="inbox", validate_parameters=True)
+@flow(name="inbox", validate_parameters=True, persist_result=False)
 async def inbox(
     folder: Annotated[str, Field(min_length=1, max_length=2000)],
     ontology: Annotated[str, Field(min_length=1, max_length=2000)],

@@ -12,7 +12,7 @@ from tasks.answer_runs import index_graphs
 ORGANIZATION_PATTERN = f"^{OrganizationId.pattern.pattern}$"
 
 
-@flow(name="indexing", validate_parameters=True)
+@flow(name="indexing", validate_parameters=True, persist_result=False)
 async def indexing(
     organization: Annotated[str, Field(pattern=ORGANIZATION_PATTERN)] = "default", reembed: bool = False
 ) -> dict[str, object]:

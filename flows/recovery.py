@@ -13,7 +13,7 @@ from tasks.results import RESULTS_BLOCK, ResultStorage
 _LOOK_SECONDS = 2.0
 
 
-@flow(name="recovery")
+@flow(name="recovery", persist_result=False)
 async def recovery() -> int:
     """Resumes runs whose process has died, and makes executions and Prefect's flow runs agree; how many it touched.
 

@@ -10,7 +10,7 @@ from tasks.results import RESULTS_BLOCK, ResultStorage
 from tasks.retention import prune
 
 
-@flow(name="retention")
+@flow(name="retention", persist_result=False)
 async def retention(dry_run: bool = False) -> dict[str, object]:
     """Removes finished executions, stored answers, Prefect's history and rows marked as deleted once they are old.
 

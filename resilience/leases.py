@@ -54,6 +54,7 @@ class LeaseTiming:
     contended_linger: float = 0.1
     pause: float = 0.25
     poll: float = 0.1
+    patience: float = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +81,7 @@ class LeasedPermits:
         self._arrived = asyncio.Condition()
         self._asking = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._leased = 0
         self._idle = 0
         self.held = 0
 
@@ -133,6 +135,7 @@ class LeasedPermits:
             try:
                 await self._serve_turn(lease_id, is_contended=is_contended)
             finally:
+                self._leased -= 1
                 await self._give_back(lease_id)
             await asyncio.sleep(self._timing.pause)
 
@@ -144,18 +147,33 @@ class LeasedPermits:
         is_contended = False
         async with self._asking:
             while True:
-                async with self._arrived:
-                    await self._arrived.wait_for(lambda: self._has_waiting() and len(self._waiting) > self._idle)
+                await self._until_wanted(is_patient=not is_contended)
                 try:
                     lease_id = await self._service.acquire()
                 except OSError as error:
                     _logger.warning("no permits can be asked for: %s", error)
                     lease_id = None
                 if lease_id is not None:
+                    self._leased += 1
                     self._idle += 1
                     return lease_id, is_contended
                 is_contended = True
                 await asyncio.sleep(self._timing.poll * random.uniform(0.5, 1.5))
+
+    async def _until_wanted(self, *, is_patient: bool) -> None:
+        """Returns when more callers wait than slots are idle, and with a slot leased still do after a moment."""
+
+        def is_wanted() -> bool:
+            return self._has_waiting() and len(self._waiting) > self._idle
+
+        while True:
+            async with self._arrived:
+                await self._arrived.wait_for(is_wanted)
+            if not (is_patient and self._leased):
+                return
+            await asyncio.sleep(self._timing.patience)
+            if is_wanted():
+                return
 
     async def _serve_turn(self, lease_id: str, *, is_contended: bool) -> None:
         loop = asyncio.get_running_loop()

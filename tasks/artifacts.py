@@ -1,7 +1,5 @@
 """The artifacts of a flow run: one for each key, however often it is written and by however many processes."""
 
-import json
-from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -14,7 +12,6 @@ from knowledge.ids import ExecutionId, FlowRunId
 _MOST_KEPT = 50
 # Keys are what people see of artifacts first: a name, and enough of the execution's id to tell it from others.
 _DIGITS = 12
-Row = Mapping[str, object]
 
 
 class RunArtifacts:
@@ -38,6 +35,10 @@ class RunArtifacts:
             if artifact.key:
                 self._known[artifact.key] = artifact.id
 
+    def has(self, name: str) -> bool:
+        """Whether it was written, as far as is known here."""
+        return self._key(name) in self._known
+
     async def put_progress(self, name: str, fraction: float, description: str) -> None:
         """A bar, full at 1.0."""
         await self._put(name, "progress", round(100 * fraction, 1), description)
@@ -46,16 +47,8 @@ class RunArtifacts:
         """A page."""
         await self._put(name, "markdown", markdown, description)
 
-    async def put_table(self, name: str, rows: Sequence[Row], description: str) -> None:
-        """A table; all rows have the same columns."""
-        await self._put(name, "table", json.dumps(rows, ensure_ascii=False), description)
-
-    async def put_link(self, name: str, url: str, text: str, description: str) -> None:
-        """A link."""
-        await self._put(name, "markdown", f"[{text}]({url})", description)
-
     async def _put(self, name: str, kind: str, data: str | float, description: str) -> None:
-        key = f"{name}-{self._suffix}"
+        key = self._key(name)
         async with get_client() as client:
             known = self._known.get(key)
             if known is None:
@@ -67,6 +60,9 @@ class RunArtifacts:
                 self._known[key] = made.id
             else:
                 await _update(client, known, data, description)
+
+    def _key(self, name: str) -> str:
+        return f"{name}-{self._suffix}"
 
 
 async def _update(client: PrefectClient, artifact_id: UUID, data: str | float, description: str) -> None:

@@ -48,7 +48,7 @@ from tasks.endpoints import open_guards
 from tasks.events import announce_end
 from tasks.fencing import fenced
 from tasks.inputs import Inputs, StoredOntology
-from tasks.interruptions import is_interruption
+from tasks.interruptions import is_interruption, suspension_among
 from tasks.keepsakes import Keepsakes
 from tasks.link_questions import LinkQuestions
 from tasks.results import RESULTS_BLOCK, ResultStorage
@@ -98,11 +98,17 @@ async def execute(
         ExecutionCancelled: a signal or a reviewer ended the run.
         KnowledgeError: the run failed; the execution row says why.
         Abort: it has not come to an end; Prefect's engine leaves the flow run alone and ends the process.
-        Pause: the run is held for review, or at its spend ceiling, as a suspended flow run.
+        Pause: the run is held for review, or at its spend ceiling, as a suspended flow run; or somebody suspended it.
     """
     storage = await ResultStorage.aload(RESULTS_BLOCK)
     async with fenced(storage.database, flow_run_id) as fence:
-        return await _Execution(request, settings, storage, fence, flow_run_id, view).run(present)
+        try:
+            return await _Execution(request, settings, storage, fence, flow_run_id, view).run(present)
+        except BaseExceptionGroup as errors:
+            suspension = suspension_among(errors)
+            if suspension is None:
+                raise
+            raise suspension from errors
 
 
 class _Execution:

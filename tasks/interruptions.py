@@ -4,6 +4,7 @@ from typing import cast
 
 import httpx
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.exceptions import Pause
 
 from knowledge.errors import FenceLost, ResultNotPersisted, StoreUnavailable
 
@@ -23,3 +24,11 @@ def is_interruption(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= _SERVER_ERRORS
     return isinstance(error, FenceLost | StoreUnavailable | ResultNotPersisted | httpx.TransportError)
+
+
+def suspension_among(error: BaseException) -> Pause | None:
+    """What Prefect's engine raises in a task of a run that somebody has suspended, among errors at once."""
+    if isinstance(error, BaseExceptionGroup):
+        parts = cast(tuple[BaseException, ...], error.exceptions)  # pyright: ignore[reportUnknownMemberType]
+        return next((found for part in parts if (found := suspension_among(part)) is not None), None)
+    return error if isinstance(error, Pause) else None

@@ -1,4 +1,4 @@
-"""What the Prefect UI shows of a completed execution: a summary, and the entities that matter most."""
+"""What the Prefect UI shows of a completed execution: a summary with the entities that matter most."""
 
 import logging
 from collections import Counter
@@ -18,7 +18,6 @@ _SHOWN_ENTITIES = 25
 _SHOWN_FAILURES = 20
 _SHOWN_REASONS = 6
 _NAMED_ENTITIES = 10
-_DEFAULT_ORGANIZATION = "default"
 _logger = logging.getLogger(__name__)
 
 
@@ -33,18 +32,12 @@ def summary_of(extracted: Extracted) -> str:
 
 
 async def publish_summary(view: RunView, extracted: Extracted) -> None:
-    """Two artifacts of the flow run: a markdown summary and a table of entities.
+    """The summary, as the page of the flow run.
 
     The graph is published by now: a run does not fail because Prefect's API is away.
     """
-    entities = _top_entities(extracted.result.graph, extracted.ontology.ontology)
-    shown = f"The {_SHOWN_ENTITIES} entities with the most relations"
-    page = "\n".join(
-        summary_lines(extracted, view.report_url(extracted.document.organization_id, extracted.execution_id))
-    )
     try:
-        await view.artifacts.put_markdown("summary", page, "What the run found, and what it took")
-        await view.artifacts.put_table("top-entities", entities, shown)
+        await view.show_summary(summary_lines(extracted, view))
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         _logger.warning("the summary could not be shown: %s", error)
 
@@ -53,17 +46,17 @@ async def present_for_review(view: RunView, extracted: Extracted) -> str:
     """Shows what would be published, as `publish_summary` does; returns markdown for the reviewer's form."""
     await publish_summary(view, extracted)
     statistics, graph = extracted.statistics, extracted.result.graph
-    names = [escaped(str(row["entity"])) for row in _top_entities(graph, extracted.ontology.ontology)]
+    names = [escaped(label) for label, *_ in _top_entities(graph, extracted.ontology.ontology)]
     return (
         f"**{escaped(extracted.document.name)}**: {statistics.entities} entities, {statistics.mentions} mentions and "
         f"{statistics.relations} relations are ready to be published; {statistics.failed_items} items failed.\n\n"
         f"Most connected: {', '.join(names[:_NAMED_ENTITIES]) or 'none'}.\n\n"
-        "The run's Artifacts tab shows the summary and the entities."
+        "The run's Artifacts tab shows the summary."
     )
 
 
-def summary_lines(extracted: Extracted, report_url: str | None) -> Iterator[str]:
-    """The summary as markdown: what came out, what it cost, what is doubtful, and where to look further."""
+def summary_lines(extracted: Extracted, view: RunView) -> Iterator[str]:
+    """The summary as markdown: what came out and cost, what is doubtful, top entities, and where to look further."""
     yield from (f"# {escaped(extracted.document.name)}", "", "| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in _rows(extracted))
     warnings = list(_warnings(extracted))
@@ -76,12 +69,13 @@ def summary_lines(extracted: Extracted, report_url: str | None) -> Iterator[str]
             f"- {failed.stage} of chunk {failed.chunk_index + 1}: {escaped(failed.message)}"
             for failed in failures[:_SHOWN_FAILURES]
         )
+    entities = _top_entities(extracted.result.graph, extracted.ontology.ontology)
+    if entities:
+        yield from ("", f"## The {_counted(len(entities), 'entity', 'entities')} with the most relations", "")
+        yield from ("| Entity | Classes | Relations | Mentions |", "|---|---|---:|---:|")
+        yield from (f"| {escaped(label)} | {escaped(classes)} | {rs} | {ms} |" for label, classes, rs, ms in entities)
     yield from ("", "## Graph, evidence and history", "")
-    if report_url is not None:
-        yield f"[The report]({report_url}), or as a file:"
-    organization = extracted.document.organization_id
-    whose = "" if organization == _DEFAULT_ORGANIZATION else f" --organization {organization}"
-    yield from ("", "```", f"knowledge report {extracted.execution_id}{whose}", "```")
+    yield from view.report_lines(extracted.document.organization_id, extracted.execution_id)
 
 
 def _rows(extracted: Extracted) -> Iterator[tuple[str, str]]:
@@ -122,17 +116,18 @@ def _counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
-def _top_entities(graph: KnowledgeGraph, ontology: Ontology) -> list[dict[str, object]]:
+def _top_entities(graph: KnowledgeGraph, ontology: Ontology) -> list[tuple[str, str, int, int]]:
+    """Labels, classes and numbers of relations and mentions."""
     ends = [end for r in graph.relations for end in (r.subject_id, r.object_id) if end]
     degree = Counter(ends)
     mentions = Counter(mention.entity_id for mention in graph.mentions)
     top = sorted(graph.entities, key=lambda e: (-degree[e.id], -mentions[e.id], e.label))[:_SHOWN_ENTITIES]
     return [
-        {
-            "entity": entity.label,
-            "classes": ", ".join(c.name for iri in entity.classes if (c := ontology.get_class(iri))),
-            "relations": degree[entity.id],
-            "mentions": mentions[entity.id],
-        }
+        (
+            entity.label,
+            ", ".join(c.name for iri in entity.classes if (c := ontology.get_class(iri))),
+            degree[entity.id],
+            mentions[entity.id],
+        )
         for entity in top
     ]

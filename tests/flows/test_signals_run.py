@@ -17,6 +17,7 @@ import pytest
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import State
+from prefect.flow_runs import asuspend_flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
@@ -24,7 +25,6 @@ from deployments.signalling import Sent, effect_of, send_signal
 from knowledge.domain import ExecutionStatus, Stage, WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
-from knowledge.pipeline import CHUNK_STAGES
 from knowledge.settings import Settings
 from knowledge.signals import Signal, SignalName
 from tables.graph_store import latest_extractions
@@ -204,6 +204,30 @@ async def _final_state(client: PrefectClient, execution: WorkflowExecutionState)
     return state
 
 
+async def test_a_run_suspended_in_prefects_ui_begins_nothing_more_and_goes_on_when_it_is_resumed_there(
+    shared_stack: StackUnderTest, client: PrefectClient
+) -> None:
+    """Whoever knows Prefect and not us stops a run with Prefect's own button."""
+    shared_stack.endpoint.answer = model = SlowModel(threading.Event())
+    shared_stack.endpoint.requests.clear()
+    with Commanded.running(shared_stack, "suspending", chronicle=_LONG) as command:
+        await asyncio.to_thread(until, lambda: len(shared_stack.endpoint.requests) == _CALLS_AT_ONCE)
+        execution = command.executions["chronicle"]
+        id_ = UUID(execution.flow_run_id or "")
+        await asuspend_flow_run(flow_run_id=id_, timeout=3600)
+        said = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[id_]))
+        while not any("is suspended" in log.message for log in await client.read_logs(said)):
+            await asyncio.sleep(0.1)
+        model.released.set()
+        waiting = ExecutionStatus.WAITING
+        await asyncio.to_thread(until, lambda: command.executions["chronicle"].status is waiting)
+        assert len(shared_stack.endpoint.requests) == _CALLS_AT_ONCE
+        assert (await _prefect_state(client, execution)).name == "Suspended"
+        httpx.post(f"{shared_stack.running.api_url}/flow_runs/{id_}/resume", json={}).raise_for_status()
+        ran = await asyncio.to_thread(command.finish)
+    assert (ran.exit_code, ran.executions[0]["resumes"]) == (0, 0)
+
+
 @pytest.fixture(scope="module")
 def held(shared_stack: StackUnderTest) -> Generator[Commanded]:
     """Four documents, each held for its review, in one command that watches them to their ends."""
@@ -303,16 +327,18 @@ def test_an_approved_run_is_published_without_asking_anything_again(stack: Stack
 
 
 async def test_a_run_in_two_processes_shows_one_of_everything(decided: Decided, client: PrefectClient) -> None:
-    """Bars that are full, summary, entities and a link that leads to the report, each once; and a short story."""
+    """A bar that is full, and a summary with entities and a link that leads to the report; and a short story."""
     execution = decided.execution("approved")
     mine = FlowRunFilterId(any_=[UUID(execution.flow_run_id or "")])
     shown = await client.read_artifacts(flow_run_filter=FlowRunFilter(id=mine))
     data = {(artifact.key or "").rpartition("-")[0]: artifact.data for artifact in shown}
     assert len(data) == len(shown)
-    assert set(data) == {*(f"progress-{stage}" for stage in CHUNK_STAGES), "summary", "top-entities", "report"}
-    assert [data[f"progress-{stage}"] for stage in CHUNK_STAGES] == [100.0] * 4
-    assert "knowledge report exe_" in str(data["summary"])
-    page = httpx.get(str(data["report"]).partition("](")[2].removesuffix(")"))
+    assert set(data) == {"progress", "summary"}
+    assert data["progress"] == 100.0
+    summary = str(data["summary"])
+    assert "knowledge report exe_" in summary
+    assert "| Ada Brandt |" in summary
+    page = httpx.get(summary.partition("[The report](")[2].partition(")")[0])
     assert (page.status_code, "sandbox" in page.headers["Content-Security-Policy"]) == (200, True)
     assert "Ada Brandt" in page.text
     run = await client.read_flow_run(UUID(execution.flow_run_id or ""))

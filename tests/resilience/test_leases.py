@@ -11,7 +11,15 @@ from resilience.leases import LeasedPermits, LeaseTiming, PermitLostError
 from tests.virtual_time import run_virtually
 
 QUICK = LeaseTiming(
-    duration=0.5, renewal=0.02, margin=0.4, turn=0.05, linger=0.005, contended_linger=0.005, pause=0.01, poll=0.005
+    duration=0.5,
+    renewal=0.02,
+    margin=0.4,
+    turn=0.05,
+    linger=0.005,
+    contended_linger=0.005,
+    pause=0.01,
+    poll=0.005,
+    patience=0.005,
 )
 
 
@@ -207,6 +215,35 @@ def test_calls_now_and_then_run_through_one_lease() -> None:
     service = FakeService(5)
     held = _call_at_intervals(service, 0.5, 6)
     assert (service.given, held) == (1, [1] * 6)
+
+
+def _call_at_once(service: FakeService, seconds: float, calls: int) -> None:
+    """Calls that take so long, all begun at one moment, on a virtual clock."""
+
+    async def work() -> None:
+        async with LeasedPermits(service, 5) as permits:
+
+            async def call() -> None:
+                async with permits.permit():
+                    await asyncio.sleep(seconds)
+
+            await asyncio.gather(*(call() for _ in range(calls)))
+
+    run_virtually(work())
+
+
+def test_quick_calls_at_once_follow_each_other_through_one_lease() -> None:
+    """A second lease would take longer than the first call."""
+    service = FakeService(5)
+    _call_at_once(service, 0.05, 2)
+    assert service.given == 1
+
+
+def test_calls_that_would_wait_get_a_slot_each() -> None:
+    """What the limit allows is used."""
+    service = FakeService(5)
+    _call_at_once(service, 1.0, 4)
+    assert (service.given, service.peak) == (4, 4)
 
 
 def test_a_slot_is_given_back_when_the_next_call_is_far() -> None:

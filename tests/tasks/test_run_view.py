@@ -1,16 +1,16 @@
 """What Prefect shows of a run: told in few lines, drawn seldom, and never in the run's way."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 import pytest
 
 from knowledge.domain import ExecutionStatistics, ExecutionStatus, ExtractionProgress, Stage, WorkflowExecutionState
 from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
-from tasks.artifacts import Row, RunArtifacts
+from tasks.artifacts import RunArtifacts
 from tasks.run_view import RunView
 from tests.sample import sample_document, sample_ontology
 
@@ -56,19 +56,26 @@ class Wall:
             async def find_earlier(self) -> None:
                 wall.looked += 1
 
+            def has(self, name: str) -> bool:
+                return name in wall.names
+
             async def put_progress(self, name: str, fraction: float, description: str) -> None:
-                wall.note(name, fraction)
+                wall.note(name, (fraction, description))
 
             async def put_markdown(self, name: str, markdown: str, description: str) -> None:
                 wall.note(name, markdown)
 
-            async def put_table(self, name: str, rows: Sequence[Row], description: str) -> None:
-                wall.note(name, rows)
-
-            async def put_link(self, name: str, url: str, text: str, description: str) -> None:
-                wall.note(name, url)
-
         return Written(flow_run_id, execution_id)
+
+    @property
+    def names(self) -> list[str]:
+        """What was written, in its order."""
+        return [name for name, _ in self.written]
+
+    @property
+    def bars(self) -> list[object]:
+        """The bar's fractions and descriptions."""
+        return [content for name, content in self.written if name == "progress"]
 
     def note(self, name: str, content: object) -> None:
         if not self.up:
@@ -115,6 +122,7 @@ class Shown:
         self.view = RunView(
             _FLOW_RUN,
             self.told.append,
+            name="brandt",
             reports_url="http://127.0.0.1/reports",
             artifacts_of=self.wall.of,
             monotonic=lambda: self.pauses.now,
@@ -129,7 +137,8 @@ class Shown:
 
 @pytest.fixture(autouse=True)
 def tagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run has its organisation's tag already: nothing asks Prefect's API."""
+    """The run has its name and its organisation's tag already: nothing asks Prefect's API."""
+    monkeypatch.setattr("tasks.run_view.flow_run.get_name", lambda: "brandt", raising=False)
     monkeypatch.setattr("tasks.run_view.flow_run.get_tags", lambda: ["acme"], raising=False)
 
 
@@ -143,8 +152,21 @@ async def test_a_thousand_items_are_a_few_writes() -> None:
         await shown.pauses.let_pass(1)
         for done in range(501, 1001):
             shown.view.observe(ExtractionProgress(Stage.MENTIONS, done, 1000))
-    bars = [content for name, content in shown.wall.written if name == "progress-mentions"]
-    assert bars == [0.5, 1.0]
+    assert shown.wall.bars == [(0.3, "Chunks: mentions 500 of 1000"), (1.0, "Chunks: mentions 1000 of 1000")]
+
+
+async def test_the_bar_says_how_far_each_stage_is() -> None:
+    """One bar for the run: it goes on with every stage."""
+    shown = Shown()
+    async with shown.open():
+        await shown.pauses.begun()
+        shown.view.observe(ExtractionProgress(Stage.MENTIONS, 4, 4))
+        shown.view.observe(ExtractionProgress(Stage.ENTITIES, 2, 4))
+        await shown.pauses.let_pass(1)
+        assert shown.wall.bars == [(0.62, "Chunks: mentions 4 of 4, entities 2 of 4")]
+        shown.view.observe(ExtractionProgress(Stage.PUBLISH, 1, 1))
+        await shown.pauses.let_pass(1)
+        assert shown.wall.bars[1:] == [(0.65, "Chunks: mentions 4 of 4, entities 2 of 4")]
 
 
 async def test_what_has_not_changed_is_not_written_again_and_long_runs_are_drawn_less_often() -> None:
@@ -155,18 +177,51 @@ async def test_what_has_not_changed_is_not_written_again_and_long_runs_are_drawn
         shown.view.observe(ExtractionProgress(Stage.MENTIONS, 1, 9))
         for _ in range(3):
             await shown.pauses.let_pass(60)
-        assert shown.pauses.asked == [2.0, 3.0, 6.0, 9.0]
+        assert shown.pauses.asked == [5.0, 5.0, 6.0, 9.0]
         await shown.pauses.let_pass(3600)
         assert shown.pauses.asked[-1] == 10.0
-    assert [name for name, _ in shown.wall.written].count("progress-mentions") == 1
+        assert len(shown.wall.bars) == 1
 
 
-async def test_the_report_is_linked_from_the_beginning() -> None:
-    """Also a run that goes on has one."""
+async def test_the_report_is_linked_while_the_run_goes_on_and_the_summary_takes_its_place() -> None:
+    """Who looks at a run that takes long finds its report."""
     shown = Shown()
     async with shown.open():
         await shown.pauses.begun()
-        assert shown.wall.written == [("report", f"http://127.0.0.1/reports/acme/{_EXECUTION}")]
+        await shown.pauses.let_pass(5)
+        await shown.pauses.let_pass(5)
+    await shown.view.show_summary(["# brandt", "all of it"])
+    assert shown.wall.names == ["summary", "summary"]
+    page, summary = (str(content) for _, content in shown.wall.written)
+    assert f"[The report](http://127.0.0.1/reports/acme/{_EXECUTION})" in page
+    assert summary == "# brandt\nall of it"
+
+
+async def test_a_run_that_is_over_at_once_is_shown_once() -> None:
+    """Nobody could have seen more."""
+    shown = Shown()
+    async with shown.open():
+        await shown.pauses.begun()
+        for done in range(1, 5):
+            shown.view.observe(ExtractionProgress(Stage.MENTIONS, done, 4))
+    await shown.view.show_summary(["all of it"])
+    assert shown.wall.names == ["progress", "summary"]
+
+
+async def test_a_run_that_fails_at_once_leads_to_its_report() -> None:
+    """That is where somebody looks why."""
+    shown = Shown()
+
+    async def fail() -> None:
+        async with shown.open():
+            shown.view.observe(ExtractionProgress(Stage.MENTIONS, 1, 4))
+            raise ValueError("no use")
+
+    with pytest.raises(ValueError, match="no use"):
+        await fail()
+    assert shown.wall.names == ["summary", "progress"]
+    assert "[The report]" in str(shown.wall.written[0][1])
+    assert shown.wall.bars == [(0.15, "Chunks: mentions 1 of 4")]
 
 
 async def test_a_run_goes_on_while_nothing_can_be_shown_and_is_shown_later() -> None:
@@ -179,7 +234,47 @@ async def test_a_run_goes_on_while_nothing_can_be_shown_and_is_shown_later() -> 
         assert shown.wall.written == []
         shown.wall.up = True
         await shown.pauses.let_pass(1)
-    assert shown.wall.written == [("progress-mentions", 0.5)]
+        assert shown.wall.names == ["summary", "progress"]
+
+
+@dataclass
+class Registered:
+    """What Prefect has of the run, and what it was told to change."""
+
+    name: str
+    tags: list[str]
+    changes: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+
+    async def __aenter__(self) -> "Registered":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    async def update_flow_run(self, flow_run_id: UUID, **changes: object) -> None:
+        self.changes.append(changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "changes"),
+    [
+        ("brandt", ["acme"], []),
+        ("brandt", ["x"], [{"name": "brandt", "tags": ["acme", "x"]}]),
+        ("lively-owl", ["acme"], [{"name": "brandt", "tags": ["acme"]}]),
+    ],
+)
+async def test_a_run_is_named_and_tagged_in_one_request_if_it_is_not_yet(
+    monkeypatch: pytest.MonkeyPatch, name: str, tags: list[str], changes: list[dict[str, object]]
+) -> None:
+    """Runs are found by their organisation however they were started; our own are submitted with all of it."""
+    registered = Registered(name, tags)
+    monkeypatch.setattr("tasks.run_view.flow_run.get_name", lambda: name, raising=False)
+    monkeypatch.setattr("tasks.run_view.flow_run.get_tags", lambda: tags, raising=False)
+    monkeypatch.setattr("tasks.run_view.get_client", lambda: registered)
+    shown = Shown()
+    async with shown.open():
+        await shown.pauses.begun()
+    assert registered.changes == changes
 
 
 async def test_a_run_taken_up_again_looks_for_what_was_shown_before() -> None:
