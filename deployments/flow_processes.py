@@ -33,8 +33,9 @@ from prefect.runner._process_manager import ProcessHandle
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments.definitions import remember_definitions
-from deployments.flow_process import FLOW_RUN_VARIABLE, run_flow_run
+from deployments.flow_process import FLOW_RUN_VARIABLE, Order
 from deployments.parts import ENGINE_COMMAND
+from deployments.process_pool import Attempt, ProcessPool
 
 _PRELOADED = "deployments.flow_preload"
 # A worker that does not look for a minute counts as away, and its deployments as not ready.
@@ -54,12 +55,10 @@ def fork_server() -> ForkServerContext | None:
 
 
 class ForkingStarter:
-    """Starts the process of one run, and lasts as long as it."""
+    """Has one run run by a process, and lasts as long as that."""
 
-    def __init__(
-        self, context: ForkServerContext, channel: ControlChannel, environment: dict[str, str], directory: str
-    ) -> None:
-        self._context = context
+    def __init__(self, pool: ProcessPool, channel: ControlChannel, environment: dict[str, str], directory: str) -> None:
+        self._pool = pool
         self._channel = channel
         self._environment = environment
         self._directory = directory
@@ -78,18 +77,13 @@ class ForkingStarter:
             "PREFECT__CONTROL_TOKEN": token,
         }
         is_retuned = _prefect_settings(self._environment) != _prefect_settings({**os.environ, **_worker_settings()})
-        arguments = ({**self._environment, **own}, self._directory, is_retuned)
-        process = self._context.Process(target=run_flow_run, args=arguments)
-        # The first one waits for the fork server's imports.
-        await run_sync(process.start)
-        handle: Any = process
-        task_status.started(ProcessHandle(handle))
-        try:
-            await anyio.wait_readable(process.sentinel)
-        finally:
-            # Whoever stops the worker stops its runs; a process that has ended is not there to be told.
-            process.terminate()
-        await run_sync(process.join)
+        order = Order({**self._environment, **own}, self._directory)
+
+        def tell(attempt: Attempt) -> None:
+            process: Any = attempt
+            task_status.started(ProcessHandle(process, attempt))
+
+        await self._pool.run(order, is_retuned, tell)
 
 
 class SharedExecutors:
@@ -195,6 +189,8 @@ class ForkingWorker(ProcessWorker):
         self._keepers = await anyio.create_task_group().__aenter__()
         self._executors = SharedExecutors(self._keepers)
         self._looked_at = -math.inf
+        context = fork_server()
+        self._pool = None if context is None else ProcessPool(context)
         await super().__aenter__()
         return self
 
@@ -205,6 +201,8 @@ class ForkingWorker(ProcessWorker):
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Start the runs that are due, if there is room for one."""
+        if self._pool is not None:
+            self._pool.retire_idle()
         if not self._room and anyio.current_time() - self._looked_at < _LOOKS_ANYWAY_SECONDS:
             self._last_polled_time = datetime.now(UTC)
             return []
@@ -249,6 +247,8 @@ class ForkingWorker(ProcessWorker):
             # The worker waits for its runs there.
             await super().__aexit__(*exc_info)
         finally:
+            if self._pool is not None:
+                self._pool.retire_idle(0.0)
             self._keepers.cancel_scope.cancel()
             await self._keepers.__aexit__(*exc_info)
 
@@ -258,16 +258,15 @@ class ForkingWorker(ProcessWorker):
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        """Start the run's process and wait for its end."""
-        context = fork_server()
+        """Have a process run it, and wait for the end."""
         is_special = configuration.command != ENGINE_COMMAND or configuration.working_dir is not None
-        if context is None or is_special:
+        if self._pool is None or is_special:
             return await super().run(flow_run, configuration, task_status)
         status = task_status or anyio.TASK_STATUS_IGNORED
         environment = {name: value for name, value in configuration.env.items() if value is not None}
         with tempfile.TemporaryDirectory(suffix="prefect") as directory:
             async with self._executors.lend() as executors:
-                starter = ForkingStarter(context, executors.control_channel, environment, directory)
+                starter = ForkingStarter(self._pool, executors.control_channel, environment, directory)
                 executor = executors.create_executor(
                     flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
                 )

@@ -22,6 +22,26 @@ _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 
 
+_shared: dict[tuple[object, str], Database] | None = None
+
+
+def share_databases() -> None:
+    """From now on, blocks that name the same database share its connections, however often they are loaded.
+
+    For a process that runs one flow run after another, each of which loads the block.
+    """
+    global _shared
+    _shared = {} if _shared is None else _shared
+
+
+def _opened(connection: SqlAlchemyConnector) -> Database:
+    engine = connection.get_engine(**ENGINE_OPTIONS)
+    if _shared is None:
+        return Database(engine)
+    # What was made here has no connection yet.
+    return _shared.setdefault((engine.url, repr(connection.connect_args)), Database(engine))
+
+
 class ResultStorage(WritableFileSystem):
     """Keeps task results in the table `stage_result`; paths are keys made by `tasks.cache_keys`.
 
@@ -50,7 +70,7 @@ class ResultStorage(WritableFileSystem):
     def database(self) -> Database:
         """The database behind the block: one engine for each process."""
         if self._database is None:
-            self._database = Database(self.connection.get_engine(**ENGINE_OPTIONS))
+            self._database = _opened(self.connection)
         return self._database
 
     # Prefect's base class declares these two async, and calls them as sync methods when it wants to.

@@ -40,7 +40,7 @@ async def worker() -> Any:
         begun.append(asyncio.create_task(call()))
 
     made._keepers = SimpleNamespace(start_soon=start_soon)
-    made._looked_at = 0.0
+    made._looked_at, made._pool = 0.0, None
     return made
 
 
