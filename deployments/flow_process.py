@@ -11,6 +11,7 @@ from uuid import UUID
 import psutil
 
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+_LOGS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def _run(order: Order, is_retuned: bool) -> None:
     os.chdir(order.directory)
 
     from prefect.context import refresh_global_settings_context
+    from prefect.logging.handlers import APILogWorker
 
     from deployments.flow_engine import run
     from tasks.results import share_databases
@@ -56,6 +58,8 @@ def _run(order: Order, is_retuned: bool) -> None:
     if is_retuned:
         refresh_global_settings_context()
     run(UUID(order.environment[FLOW_RUN_VARIABLE]))
+    # A process that waits may be ended at any time.
+    APILogWorker.drain_all(timeout=_LOGS_SECONDS)
 
 
 def _following(orders: Connection) -> Order | None:
