@@ -37,9 +37,13 @@ def run_flow_runs(order: Order, is_retuned: bool, orders: Connection) -> None:
         while (following := _following(orders)) is not None:
             _run(following, is_retuned=False)
     finally:
-        # A forked process ends without what an interpreter does at its end: Prefect sends its last logs then.
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+        _end()
+
+
+def _end() -> None:
+    # A forked process ends without what an interpreter does at its end: Prefect sends its last logs then.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
 
 
 def _run(order: Order, is_retuned: bool) -> None:

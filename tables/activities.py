@@ -24,6 +24,7 @@ _OUTCOME = (
     *(field.name for field in fields(Usage)),
 )
 _COLUMNS = ", ".join(("id", *_KEY, *_OUTCOME))
+# Each answer writes here: to build such a statement anew (`tables.bulk`) takes longer than to send it.
 # A report of the start that comes late, or again, must not reopen what has ended.
 _UPSERT = text(f"""
     INSERT INTO knowledge.workflow_activity AS act ({_COLUMNS})

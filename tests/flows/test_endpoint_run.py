@@ -13,7 +13,7 @@ from knowledge.ids import OrganizationId
 from knowledge.signals import SignalName
 from tables.ledger import Ledger
 from tables.signals import Signals
-from tests.flows.test_signals_run import Commanded, until
+from tests.flows.commanded import Commanded, until
 from tests.running_stack import StackUnderTest
 from tests.sample import TEXT, knowing_model
 from tests.scripted_endpoint import JSON, Reply
