@@ -27,6 +27,13 @@ class _Line:
         raise EOFError
 
 
+def _noting(happened: list[str], what: str) -> mock.Mock:
+    def note(*_: Any, **__: Any) -> None:
+        happened.append(what)
+
+    return mock.Mock(side_effect=note)
+
+
 def test_a_process_sends_its_logs_before_it_waits_for_another_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -35,11 +42,10 @@ def test_a_process_sends_its_logs_before_it_waits_for_another_run(
     line: Any = _Line(happened)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(results, "_shared", None)
-    monkeypatch.setattr(os, "setsid", lambda: None)
-    for quiet in ("_name_process", "_end"):
-        monkeypatch.setattr(flow_process, quiet, lambda *_: None)
-    monkeypatch.setattr(flow_engine, "run", lambda _: happened.append("runs"))
-    monkeypatch.setattr(APILogWorker, "drain_all", lambda **_: happened.append("sends logs"))
+    for module, quiet in ((os, "setsid"), (flow_process, "_name_process"), (flow_process, "_end")):
+        monkeypatch.setattr(module, quiet, mock.Mock())
+    monkeypatch.setattr(flow_engine, "run", _noting(happened, "runs"))
+    monkeypatch.setattr(APILogWorker, "drain_all", _noting(happened, "sends logs"))
     environment = {**os.environ, FLOW_RUN_VARIABLE: str(uuid4())}
     with mock.patch.dict(os.environ):
         flow_process.run_flow_runs(Order(environment, str(tmp_path)), False, line)
