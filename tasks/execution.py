@@ -227,7 +227,9 @@ class _Execution:
             await opened.enter_async_context(
                 self._view.open(state, document, ontology.ontology, is_continued=is_continued)
             )
-            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            durable_stages = await opened.enter_async_context(
+                durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            )
             pipeline = ExtractionPipeline(
                 gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )
