@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 from prefect import Task
+from prefect._flow_run_suspension import raise_if_flow_run_suspension_requested
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -28,6 +29,8 @@ from tasks.results import ResultStorage
 
 # The item's own last failure, and the one before: nobody was answered in between.
 _OUTAGE_FAILURES = 2
+# Less than questions take: who asks the same at the same time asks twice in any case.
+_JUST_NOW_SECONDS = 2.0
 Result = TypeVar("Result")
 # Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
 _Record = ResultRecord[str]
@@ -78,7 +81,7 @@ async def durable(
     async with AsyncExitStack() as opened:
         for grouping in runner.groupings.values():
             await opened.enter_async_context(grouping)
-        yield stages.run_by(runner)
+        yield stages.run_by(runner, runner.expect)
 
 
 async def _unfenced() -> None:
@@ -110,12 +113,13 @@ class _DurableRunner:
         self._policy = policy
         self._fence = fence
         self.groupings = {lane: self._grouping(lane) for lane in _LANES.values()}
-        self._unanswered: set[str] = set()
+        # When they were looked up, in the event loop's time.
+        self._unanswered: dict[str, float] = {}
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
-        key = result_key(self._organization_id, call.identity) if call.identity else None
+        key = self._key(call)
         if key is not None:
-            stored = await self._stored(call, key)
+            stored = None if self._is_known_unanswered(key) else await self._stored(call, key)
             if stored is not None:
                 return stored
             why = self._recorder.why_given_up(key)
@@ -126,6 +130,20 @@ class _DurableRunner:
             self._close_all_but(lane)
         await self.groupings[lane].call(item)
         return StageAnswer(cast(Result, item.value), cached=not item.asked)
+
+    async def expect(self, calls: Sequence[StageCall[Any]]) -> None:
+        """Looks up in one query which of the calls have a stored answer, so that the others ask without a look."""
+        keys = [key for call in calls if (key := self._key(call)) is not None]
+        try:
+            stored = await self._storage.find(keys)
+        except StoreUnavailable:
+            # Each call looks for itself, and waits.
+            return
+        now = asyncio.get_running_loop().time()
+        self._unanswered.update((key, now) for key in keys if key not in stored)
+
+    def _key(self, call: StageCall[Any]) -> str | None:
+        return result_key(self._organization_id, call.identity) if call.identity else None
 
     def _close_all_but(self, last: _Lane) -> None:
         """What is about the whole document comes after all that is about its chunks."""
@@ -152,7 +170,7 @@ class _DurableRunner:
             # The task looks again, and is tried again.
             return None
         if payload is None:
-            self._unanswered.add(key)
+            self._unanswered[key] = asyncio.get_running_loop().time()
             return None
         value = _adapter(call.result_type).validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
@@ -161,7 +179,12 @@ class _DurableRunner:
         return StageAnswer(value, cached=True)
 
     async def _make(self, item: _Item) -> None:
-        """An attempt, recorded."""
+        """An attempt, recorded.
+
+        Raises:
+            Pause: somebody has suspended the flow run, of which a task run that has begun is not told.
+        """
+        raise_if_flow_run_suspension_requested()
         with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
             item.asked = True
             if item.key is None:
@@ -191,6 +214,7 @@ class _DurableRunner:
         adapter = _adapter(item.call.result_type)
         await self._fence()
         stored = None if self._is_known_unanswered(key) else await self._look_up(key)
+        self._unanswered.pop(key, None)
         if stored is not None:
             item.asked = False
             item.value = adapter.validate_json(stored)
@@ -204,10 +228,10 @@ class _DurableRunner:
         await self._storage.awrite_path(key, content)
 
     def _is_known_unanswered(self, key: str) -> bool:
-        """Whether that was seen just now; it is not known twice."""
-        is_known = key in self._unanswered
-        self._unanswered.discard(key)
-        return is_known
+        """Whether that was seen just now, and no answer has come since in this process."""
+        seen = self._unanswered.get(key)
+        is_recent = seen is not None and asyncio.get_running_loop().time() - seen < _JUST_NOW_SECONDS
+        return is_recent and not self._storage.has_stored(key)
 
     async def _look_up(self, key: str) -> str | None:
         try:

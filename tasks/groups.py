@@ -112,7 +112,7 @@ class Group(Generic[Call]):
     def end(self, error: BaseException) -> None:
         """Its run has ended: those who wait for it to begin are told why."""
         self.close()
-        if not self._under_way or not isinstance(error, Exception):
+        if not self._under_way or isinstance(error, asyncio.CancelledError):
             self._context.cancel()
         elif not self._context.done():
             self._context.set_exception(error)
@@ -211,10 +211,11 @@ class Grouping(Generic[Call, Outcome]):
     async def _run_to_its_end(self, group: Group[Call]) -> None:
         try:
             await self._run(group)
-        except BaseException as error:
+        except asyncio.CancelledError as error:
             group.end(error)
-            if not isinstance(error, Exception):
-                raise
+            raise
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, it is told to those who wait
+            group.end(error)
         else:
             group.end(RuntimeError("the task run has ended before its call was made"))
 
