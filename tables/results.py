@@ -55,6 +55,19 @@ class ResultStore:
         with self._database.org_session(organization_id) as session:
             return {row.key: row.payload for row in session.execute(query)}
 
+    def find(self, organization_id: OrganizationId, keys: Collection[str]) -> frozenset[str]:
+        """Those of the keys under which a result is stored, in one query.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        wanted = bindparam("wanted", sorted(keys), type_=ARRAY(Text))
+        query = select(StageResult.key).where(
+            StageResult.organization_id == organization_id, StageResult.key == any_(wanted)
+        )
+        with self._database.org_session(organization_id) as session:
+            return frozenset(session.scalars(query))
+
     def write(self, organization_id: OrganizationId, key: str, payload: bytes) -> None:
         """Stores the result under `key`, in place of an earlier one, and returns once it is durable.
 

@@ -141,7 +141,9 @@ class _Execution:
         ceiling_guard = CeilingGuard(ceiling, self._ledger, signals, state, is_waiting(before))
         spending = await ceiling_guard.meter()
         try:
-            async with SignalWatcher(signals, state.id) as watcher:
+            watcher = SignalWatcher(signals, state.id)
+            self._fence.listen(watcher.hear)
+            async with watcher:
                 review = Review(signals, state.id, self._flow_run_id) if self._request.review else None
                 return await self.extract(state, watcher, review, present, spending, is_continued=before is not None)
         except ExecutionCancelled as stop:
@@ -227,7 +229,9 @@ class _Execution:
             await opened.enter_async_context(
                 self._view.open(state, document, ontology.ontology, is_continued=is_continued)
             )
-            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            durable_stages = await opened.enter_async_context(
+                durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            )
             pipeline = ExtractionPipeline(
                 gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )

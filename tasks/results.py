@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 from prefect.filesystems import WritableFileSystem
@@ -114,6 +114,18 @@ class ResultStorage(WritableFileSystem):
                     raise NotFound("stored result", path)
                 return content
 
+    async def find(self, paths: Collection[str]) -> frozenset[str]:
+        """Those of the keys under which something is stored, in one query for each organisation.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        return await asyncio.to_thread(self._find, paths)
+
+    def has_stored(self, path: str) -> bool:
+        """Whether this process has stored a result there."""
+        return path in self._written
+
     async def awrite_path(self, path: str, content: bytes) -> None:
         """As `write_path`, off the event loop, and waiting up to a minute for a database that does not answer.
 
@@ -131,6 +143,10 @@ class ResultStorage(WritableFileSystem):
     def note_stored(self, path: str) -> None:
         """This process has stored the result with something else, in one transaction: it need not be written."""
         self._written.add(path)
+
+    def _find(self, paths: Collection[str]) -> frozenset[str]:
+        store = ResultStore(self.database)
+        return frozenset[str]().union(*(store.find(owner, keys) for owner, keys in _by_organization(paths).items()))
 
     def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
         found: dict[str, bytes | None] = dict.fromkeys(wanted)

@@ -1,5 +1,7 @@
 """Durable stages on a real Prefect server: retried when it helps, stored before they are done, asked once."""
 
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
@@ -88,7 +91,8 @@ class Bench:
         async def bench() -> Any:
             async with ActivityRecorder(ledger, self.execution_id) as recorder:
                 stages = Stages(model, None)  # type: ignore[arg-type]
-                return await call(durable(stages, self.organization_id, self.storage, recorder, AT_ONCE))
+                async with durable(stages, self.organization_id, self.storage, recorder, AT_ONCE) as made:
+                    return await call(made)
 
         return await bench()
 
@@ -141,8 +145,40 @@ async def test_what_is_made_of_an_answer_is_a_task_of_its_own_and_not_stored(
     for _ in range(2):
         answer = await bench.run(ScriptedModel(), lambda made: made.entities(CHUNK, FOUND, sample_ontology()))
         assert ([entity.name for entity in answer.value.entities], answer.cached) == (["Ada Brandt"], False)
-    assert tasks == ["entities", "entities"]
+    assert tasks == ["entities and relations", "entities and relations"]
     assert bench.ended == ["completed", "completed"]
+
+
+async def test_questions_of_a_document_share_a_task_run_and_one_that_fails_has_its_own(bench: Bench) -> None:
+    """It is named after all that it has made, and the retries of one question are another task run's."""
+    runs: dict[int, list[TaskRun]] = defaultdict(list)
+    failures = [ModelUnavailable("chat", "down")]
+
+    class Model(ScriptedModel):
+        async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
+            context = TaskRunContext.get()
+            assert context is not None
+            number = int(passage)
+            runs[number].append(context.task_run)
+            if number == 2 and failures:
+                raise failures.pop()
+            return await super().read(passage, ontology)
+
+    def ask(made: Stages, number: int) -> Awaitable[StageAnswer[FoundMentions]]:
+        passage = str(number)
+        chunk = Chunk(ChunkId.derive("d", passage), number - 1, Span(0, len(passage)), passage)
+        return made.mentions(chunk, sample_ontology())
+
+    async def call(made: Stages) -> StageAnswer[FoundMentions]:
+        await asyncio.gather(*(ask(made, number) for number in (1, 2, 3)))
+        return await ask(made, 4)
+
+    await bench.run(Model(), call)
+    assert {runs[number][0].id for number in (1, 2, 3, 4)} == {runs[1][0].id}
+    assert runs[1][0].name == "mentions 1 and 3 more"
+    first, second = runs[2]
+    assert (second.id != first.id, second.name, second.empirical_policy.retries) == (True, "mentions 2", 2)
+    assert Counter(bench.ended) == {"completed": 4, "failed": 1}
 
 
 async def test_a_retryable_error_is_tried_again(bench: Bench) -> None:
