@@ -16,10 +16,15 @@ _LOGS_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A flow run to run: the environment names it, and `directory` is its working directory."""
+    """A flow run to run: the environment names it, and `directory` is its working directory.
+
+    `flow_run` and `deployment` are what the worker has just read of them, as JSON; empty, they are read anew.
+    """
 
     environment: Mapping[str, str]
     directory: str
+    flow_run: bytes = b""
+    deployment: bytes = b""
 
 
 def run_flow_runs(order: Order, is_retuned: bool, orders: Connection) -> None:
@@ -61,7 +66,7 @@ def _run(order: Order, is_retuned: bool) -> None:
     share_databases()
     if is_retuned:
         refresh_global_settings_context()
-    run(UUID(order.environment[FLOW_RUN_VARIABLE]))
+    run(UUID(order.environment[FLOW_RUN_VARIABLE]), order.flow_run, order.deployment)
     # A process that waits may be ended at any time.
     APILogWorker.drain_all(timeout=_LOGS_SECONDS)
 
