@@ -20,6 +20,7 @@ from prefect.server.events.services import event_persister
 from prefect.server.schemas.core import TaskRun
 from prefect.server.services import task_run_recorder
 from prefect.server.utilities.messaging import Message, MessageHandler, memory
+from prefect.settings import get_current_settings
 from prefect.types._datetime import now
 from pydantic import model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -56,11 +57,12 @@ def _leave_task_runs_out_of_the_feed() -> None:
 
 
 class _SentEvent(ReceivedEvent):
-    """An event as a client sends it, and as it is received: one parsing for both. When it was received is ours to say."""
+    """An event as a client sends it and as it is received, parsed once. When it was received is ours to say."""
 
     @model_validator(mode="after")
     def note_receipt(self) -> "_SentEvent":
-        self.received = now("UTC")
+        changeable: Any = self
+        changeable.received = now("UTC")
         return self
 
     def receive(self, received: Any = None) -> ReceivedEvent:
@@ -108,7 +110,7 @@ def _parse_sent(kind: type[_SentEvent], text: str) -> _SentEvent:
 
 @cache
 def _largest_bytes() -> int:
-    return messaging.PREFECT_EVENTS_MAXIMUM_SIZE_BYTES.value()
+    return get_current_settings().server.events.maximum_size_bytes
 
 
 def _hand_on_uncopied() -> None:
@@ -125,17 +127,16 @@ def _pass_by_what_triggers_nothing() -> None:
     """An event that no automation waits for is only noted as seen, if it waits for nothing and nothing for it."""
     evaluate = triggers.reactive_evaluation
     module: Any = triggers
-    module.get_triggers_causal_ordering = cache(triggers.get_triggers_causal_ordering)
+    module.get_triggers_causal_ordering = cache(module.get_triggers_causal_ordering)
 
     async def evaluate_if_awaited(event: ReceivedEvent, depth: int = 0) -> None:
-        ordering: Any = triggers.get_triggers_causal_ordering()
-        if not isinstance(ordering, CausalOrdering) or _is_ordered(ordering, event):
-            await evaluate(event, depth)
-        elif triggers.find_interested_triggers(event):
-            await evaluate(event, depth)
-        else:
+        ordering: Any = module.get_triggers_causal_ordering()
+        is_known = isinstance(ordering, CausalOrdering) and not _is_ordered(ordering, event)
+        if is_known and not triggers.find_interested_triggers(event):
             await triggers.update_events_clock(event)
             await ordering.record_event_as_seen(event)
+        else:
+            await evaluate(event, depth)
 
     module.reactive_evaluation = evaluate_if_awaited
 

@@ -1,14 +1,15 @@
 """What the local stack's server does less with events: whoever wants one gets it, in order and as before."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.events.schemas.events import Event
-from prefect.server.api import events as events_api
-from prefect.server.events import messaging, triggers
+from prefect.server.api import events
+from prefect.server.events import messaging
+from prefect.server.events import triggers as evaluation
 from prefect.server.events.ordering.memory import CausalOrdering
 from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.events.services import event_persister
@@ -16,6 +17,10 @@ from prefect.server.utilities.messaging import memory
 from prefect.types._datetime import DateTime
 
 from deployments.server_events import spare_events
+
+
+events_api: Any = events
+triggers: Any = evaluation
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -77,8 +82,8 @@ async def test_an_event_that_is_no_event_is_refused_and_one_that_is_too_large_is
     monkeypatch.setattr(messaging.EventPublisher, "publish_data", note)
     async with messaging.create_event_publisher() as publisher:
         for size in (10, 3_000_000):
-            large = events_api.Event.model_validate_json(_event().model_copy(update={"payload": {"t": "x" * size}}).model_dump_json())
-            await publisher.publish_event(large.receive())
+            large = _event().model_copy(update={"payload": {"t": "x" * size}})
+            await publisher.publish_event(events_api.Event.model_validate_json(large.model_dump_json()).receive())
     assert len(handed_on) == 1
 
 
@@ -95,7 +100,7 @@ async def test_the_feed_keeps_all_events_but_those_of_task_runs(monkeypatch: pyt
 
     class Interface:
         @asynccontextmanager
-        async def session_context(self) -> AsyncIterator[Session]:
+        async def session_context(self) -> AsyncGenerator[Session]:
             yield Session()
 
     monkeypatch.setattr(event_persister, "write_events", keep)
@@ -112,7 +117,7 @@ async def test_the_feed_keeps_all_events_but_those_of_task_runs(monkeypatch: pyt
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """The events that triggers were asked about in full, in order; they are interested in `wanted` ones."""
     CausalOrdering.clear_all_scopes()
-    triggers.get_triggers_causal_ordering.cache_clear()  # type: ignore[attr-defined]
+    triggers.get_triggers_causal_ordering.cache_clear()
     found: list[UUID] = []
 
     def interested(event: ReceivedEvent) -> list[Any]:
@@ -126,7 +131,11 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
 def _received(name: str, follows: UUID | None = None) -> ReceivedEvent:
     return ReceivedEvent(
-        event=name, resource={"prefect.resource.id": "r"}, id=uuid4(), follows=follows, occurred=DateTime.now("UTC")  # type: ignore[arg-type]
+        event=name,
+        resource={"prefect.resource.id": "r"},
+        id=uuid4(),
+        follows=follows,
+        occurred=DateTime.now("UTC"),  # type: ignore[arg-type]
     )
 
 
