@@ -7,7 +7,7 @@ tests hold what is replaced here against what Prefect has.
 import json
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
-from functools import cache, lru_cache, wraps
+from functools import cache, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +16,6 @@ from asyncpg.exceptions import InterfaceError
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from prefect.server.database import dependencies
-from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.utilities.database import JSON, UUID, Pydantic, Timestamp
 from prefect.settings import get_current_settings
 from prefect.utilities.schema_tools import validation
@@ -31,8 +30,6 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NAMELESS_JSON = "default_content_type"
 """Prefect's own middleware for clients that do not say what they send: each request gets a task group and streams."""
 _OTHER_KINDS = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
-_EVENTS_AT_ONCE = 1_000
-"""So many events may be on their way to those who want them; more are parsed again."""
 
 
 def spare(app: FastAPI) -> None:
@@ -40,7 +37,6 @@ def spare(app: FastAPI) -> None:
     _remember_valid_schemas()
     _remember_dialect()
     _encode_plain_times()
-    _parse_events_once()
     database_url = get_current_settings().server.database.connection_url
     if database_url is not None and _is_of_this_machine(database_url.get_secret_value()):
         _notice_closed_connections()
@@ -85,12 +81,6 @@ def _encode_plain_times() -> None:
         return datetime.fromisoformat(bound.isoformat()).astimezone(UTC)
 
     Timestamp.process_bind_param = bind_plain
-
-
-def _parse_events_once() -> None:
-    """Whoever takes events off the bus (recorder, persister, triggers, streams) parsed each anew; none changes them."""
-    event: Any = ReceivedEvent
-    event.model_validate_json = lru_cache(_EVENTS_AT_ONCE)(event.model_validate_json)
 
 
 def _is_of_this_machine(database_url: str) -> bool:
