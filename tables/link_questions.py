@@ -64,15 +64,15 @@ _NEAR = text(
             WHERE m.organization_id = :organization_id AND m.extraction_id = :extraction AND m.entity_id = e.entity_id
         ) DESC, e.id LIMIT :own
     )
-    SELECT own.entity_id, near.entity_id, near.cosine FROM own
+    SELECT own.entity_id, near.entity_id FROM own
     CROSS JOIN LATERAL (
         SELECT compared.* FROM (
-            SELECT p.entity_id, 1 - (p.vector <=> own.vector) AS cosine FROM pool p
+            SELECT p.entity_id, p.vector <=> own.vector AS distance FROM pool p
             WHERE p.dimensions = own.dimensions AND p.model = own.model OFFSET 0
         ) compared
-        WHERE compared.cosine >= :least ORDER BY compared.cosine DESC, compared.entity_id LIMIT :nearest
+        WHERE 1 - compared.distance >= :least ORDER BY compared.distance, compared.entity_id LIMIT :nearest
     ) near
-    ORDER BY near.cosine DESC, 1, 2
+    ORDER BY near.distance, 1, 2
     """
 )
 _CONTEXTS = text(

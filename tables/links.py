@@ -82,7 +82,8 @@ def link_entities(
         StoreUnavailable: the database did not answer; nothing has changed.
     """
     with database.org_session(organization_id) as session:
-        extraction = session.get(ExtractionRow, (organization_id, extraction_id))
+        # Locked, so that two who link the same take turns and the second finds the names.
+        extraction = session.get(ExtractionRow, (organization_id, extraction_id), with_for_update={"key_share": True})
         if extraction is None:
             raise NotFound("extraction", extraction_id)
         own = _entities_of(session, organization_id, extraction_id)
