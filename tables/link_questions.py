@@ -42,8 +42,8 @@ _LINKS = text(
     ORDER BY link.score DESC, link.id
     """
 )
-# Bounded, whatever there is: vectors of the newest extractions, and the entities most often named. The whole of a vector
-# as its own part is a copy: large ones are stored apart, and would be read from there for each comparison.
+# Bounded, whatever there is: vectors of the newest extractions, and the entities most often named. The part that is the
+# whole vector is a copy: large ones are stored apart, and would be read from there for each comparison.
 _NEAR = text(
     """
     WITH pool AS MATERIALIZED (
@@ -57,7 +57,8 @@ _NEAR = text(
             WHERE e.organization_id = :organization_id AND e.extraction_id = newest.id ORDER BY e.id
         ) e LIMIT :compared
     ), own AS MATERIALIZED (
-        SELECT e.entity_id, e.model, e.dimensions, subvector(e.vector, 1, e.dimensions) AS vector FROM knowledge.embedding e
+        SELECT e.entity_id, e.model, e.dimensions, subvector(e.vector, 1, e.dimensions) AS vector
+        FROM knowledge.embedding e
         WHERE e.organization_id = :organization_id AND e.extraction_id = :extraction
         ORDER BY (
             SELECT count(*) FROM knowledge.mention m

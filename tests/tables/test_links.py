@@ -63,7 +63,7 @@ def test_two_who_link_the_same_at_once_do_not_disturb_each_other(
     _link(database, organization_id, _publish(database, organization_id, graph, "first", "Ada Lovelace"))
     second = _publish(database, organization_id, graph, "second", "Ada Lovelace", "Charles Babbage")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: _link(database, organization_id, second), range(8)))
+        found = list(pool.map(lambda graph: _link(database, organization_id, graph), [second] * 8))
     assert sorted(found) == [0] * 7 + [1]
 
 
