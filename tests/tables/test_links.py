@@ -62,8 +62,12 @@ def test_two_who_link_the_same_at_once_do_not_disturb_each_other(
     """A batch's last pass links what an execution has just published, too: one of them finds the links."""
     _link(database, organization_id, _publish(database, organization_id, graph, "first", "Ada Lovelace"))
     second = _publish(database, organization_id, graph, "second", "Ada Lovelace", "Charles Babbage")
+
+    def link_again(linked: KnowledgeGraph) -> int:
+        return _link(database, organization_id, linked)
+
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda graph: _link(database, organization_id, graph), [second] * 8))
+        found = list(pool.map(link_again, [second] * 8))
     assert sorted(found) == [0] * 7 + [1]
 
 
