@@ -8,6 +8,7 @@ A link can be undone without a trace in either document's graph, because it is a
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -85,9 +86,15 @@ class _Names:
 
     @classmethod
     def of(cls, entity: Entity) -> "_Names":
-        folded = folded_name(entity.label)
-        proper = frozenset(map(folded_name, _proper_names(entity)))
-        return cls(entity.label, folded, proper, initials_of(folded))
+        return _names(entity.label, entity.aliases)
+
+
+# Names that many documents have in common come up again and again.
+@lru_cache(maxsize=10_000)
+def _names(label: str, aliases: tuple[str, ...]) -> _Names:
+    folded = folded_name(label)
+    proper = frozenset(folded_name(name) for name in (label, *aliases) if is_proper(name))
+    return _Names(label, folded, proper, initials_of(folded))
 
 
 def keys_of(entity: Entity) -> frozenset[str]:
@@ -140,24 +147,17 @@ def called_alike(pairs: Iterable[tuple[Entity, Entity]]) -> list[tuple[Entity, E
 
     What a name shares keys with is many times what it is like.
     """
-    names: dict[EntityId, _Names] = {}
-
-    def names_of(entity: Entity) -> _Names:
-        if entity.id not in names:
-            names[entity.id] = _Names.of(entity)
-        return names[entity.id]
-
     return [
         (one, other)
         for one, other in pairs
-        if _have_a_common_class(one, other) and _by_name(names_of(one), names_of(other))[0]
+        if _have_a_common_class(one, other) and _by_name(_Names.of(one), _Names.of(other))[0]
     ]
 
 
 def _have_a_common_class(one: Entity, other: Entity) -> bool:
     """What has no class at all may be of any."""
-    mine, theirs = set(one.classes), set(other.classes)
-    return not mine or not theirs or bool(mine & theirs)
+    mine, theirs = one.classes, other.classes
+    return not mine or not theirs or mine == theirs or not frozenset(mine).isdisjoint(theirs)
 
 
 def judge(one: Described, other: Described) -> EntityLink | None:
@@ -188,8 +188,8 @@ def _by_name(one: _Names, other: _Names) -> tuple[float, str]:
             return _ACRONYM, f"{short.label} are the initials of {full.label}"
     if min(len(mine), len(theirs)) < _LEAST_LIKE_CHARACTERS:
         return 0.0, ""
-    likeness = fuzz.token_sort_ratio(mine, theirs)
-    if likeness >= _LEAST_LIKENESS:
+    likeness = fuzz.token_sort_ratio(mine, theirs, score_cutoff=_LEAST_LIKENESS)
+    if likeness:
         return _ALIKE, f"{one.label} and {other.label} are alike ({likeness:.0f} %)"
     return 0.0, ""
 

@@ -43,7 +43,6 @@ from tables.graph_rows import (
 from tables.session import Database
 from tables.workflow import WorkflowExecution
 
-
 # A connection keeps the plans by which foreign keys are checked. Those made while a table was small lead through all
 # rows of the organisation, or of the table, for every row that is inserted, until the table is analysed.
 _PLAN_ANEW = text("DISCARD PLANS")

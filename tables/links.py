@@ -21,7 +21,7 @@ from knowledge.linking import (
 )
 from knowledge.stages.names import folded_name
 from tables.base import OrgTable, table_of, within_extraction, within_organization
-from tables.bulk import Columns, upsert
+from tables.bulk import Columns, insert_new, upsert
 from tables.graph import EntityRow, ExtractionRow
 from tables.session import Database
 
@@ -82,7 +82,8 @@ def link_entities(
         StoreUnavailable: the database did not answer; nothing has changed.
     """
     with database.org_session(organization_id) as session:
-        extraction = session.get(ExtractionRow, (organization_id, extraction_id))
+        # Locked, so that two who link the same take turns and the second finds the names.
+        extraction = session.get(ExtractionRow, (organization_id, extraction_id), with_for_update={"key_share": True})
         if extraction is None:
             raise NotFound("extraction", extraction_id)
         own = _entities_of(session, organization_id, extraction_id)
@@ -128,7 +129,11 @@ def _write_keys(
         "deleted_at": None,
         "deleted_by": None,
     }
-    table = table_of(EntityNameRow)
+    row, table = EntityNameRow, table_of(EntityNameRow)
+    known = select(row.id).where(row.organization_id == organization_id, row.extraction_id == extraction_id).limit(1)
+    if session.scalar(known) is None:
+        insert_new(session, table, rows, common=common)
+        return
     upsert(
         session,
         table,
@@ -171,7 +176,14 @@ def _candidates(
         "of_document": list(session.scalars(of_document)),
         "most": _MOST_CANDIDATES,
     }
-    return [(EntityId(one), EntityId(other)) for one, other in session.execute(query, parameters).all()]
+    found = session.execute(query, parameters).all()
+    mine, others = {id_: id_ for id_ in keys}, _entity_ids(other for _, other in found)
+    return [(mine[one], others[other]) for one, other in found]
+
+
+def _entity_ids(found: Iterable[str]) -> dict[str, EntityId]:
+    """The ids that were found, each validated once however often it was."""
+    return {id_: EntityId(id_) for id_ in set(found)}
 
 
 def entities_by_id(
@@ -187,8 +199,11 @@ def entities_by_id(
         ) e
         """
     )
-    rows = session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all()
-    return {(id_ := EntityId(row.id)): Entity(id_, row.label, tuple(row.classes), tuple(row.aliases)) for row in rows}
+    wanted = {id_: id_ for id_ in ids}
+    rows = session.execute(query, {"organization_id": organization_id, "ids": sorted(wanted)}).all()
+    return {
+        wanted[id_]: Entity(wanted[id_], label, tuple(classes), tuple(aliases)) for id_, label, classes, aliases in rows
+    }
 
 
 def describe(
@@ -196,13 +211,13 @@ def describe(
 ) -> dict[EntityId, Described]:
     """The entities with what their documents say of them."""
     by_id = {entity.id: entity for entity in entities}
-    facts: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    dates: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    facts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    dates: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entity_id, predicate, name, value, datatype in _facts(session, organization_id, by_id):
         said = (predicate, folded_name(name or "") if value is None else value)
-        facts[entity_id].add(said)
+        facts[entity_id].append(said)
         if datatype is not None and datatype.rpartition("#")[2] in _DATE_TYPES:
-            dates[entity_id].add(said)
+            dates[entity_id].append(said)
     namesakes = _namesakes(session, organization_id, by_id)
     return {
         id_: Described(entity, frozenset(facts[id_]), frozenset(dates[id_]), id_ in namesakes)
@@ -240,8 +255,7 @@ def _facts(
         ) s
         """
     )
-    for row in session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all():
-        yield row[0], row[1], row[2], row[3], row[4]
+    return session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all()
 
 
 def _namesakes(session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]) -> set[str]:
