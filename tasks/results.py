@@ -20,6 +20,8 @@ from tasks.cache_keys import organization_of
 RESULTS_BLOCK = "knowledge-results"
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
+# Two that ask within this time share a query, which takes about as long.
+_TOGETHER_SECONDS = 0.01
 
 
 _shared: dict[tuple[object, str], Database] | None = None
@@ -63,7 +65,7 @@ class ResultStorage(WritableFileSystem):
     def model_post_init(self, context: object, /) -> None:
         """Lets calls of an event loop share queries."""
         super().model_post_init(context)
-        self._reads = Batches(self._read_many)
+        self._reads = Batches(self._read_many, _TOGETHER_SECONDS)
         self._writes = Batches(self._write_many)
 
     @property
