@@ -263,13 +263,13 @@ class Ledger:
         """
         if not batch and not steps and not answers:
             return
-        with self._session() as session:
+        with self._database.org_cursor(self._organization_id) as cursor:
             if answers:
-                results.store(session, self._organization_id, answers)
+                results.store(cursor, self._organization_id, answers)
             if batch:
-                activities.record(session, self._organization_id, batch)
+                activities.record(cursor, self._organization_id, batch)
             if steps:
-                progress.append(session, self._organization_id, steps)
+                progress.append(cursor, self._organization_id, steps)
 
     def load_activities(self, execution_id: ExecutionId) -> tuple[ActivityRecord, ...]:
         """All attempts of the execution, in the order of their beginning."""

@@ -4,7 +4,7 @@ import hashlib
 import select
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -27,6 +27,8 @@ from knowledge.errors import ConfigurationError, KnowledgeError, StoreUnavailabl
 from knowledge.ids import OrganizationId
 from tables.row_security import APP_ROLE, OPERATOR_ROLE
 
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+"""The driver's, whose transaction is an organisation's."""
 _ORGANIZATION = "organization_id"
 # Each begins a transaction and takes a role in one message, so connections of the pool begin none by themselves.
 _ENTER = f"BEGIN; SET LOCAL ROLE {APP_ROLE}; SET LOCAL app.organization_id = "
@@ -79,9 +81,15 @@ def _enter_installation(session: Session, transaction: SessionTransaction, conne
 
 
 def _take_role(connection: Connection, role: str, statements: str) -> None:
-    try:
+    with _requiring_role(role, ProgrammingError, DataError):
         connection.exec_driver_sql(statements)
-    except (ProgrammingError, DataError) as error:
+
+
+@contextmanager
+def _requiring_role(role: str, *errors: type[Exception]) -> Generator[None]:
+    try:
+        yield
+    except errors as error:
         raise ConfigurationError(
             f"the database cannot be used as role {role} ({_first_line(error)}): migrate it, "
             f"and let the login take the role with GRANT {role} TO <login>"
@@ -119,6 +127,33 @@ class Database:
         info = {_ORGANIZATION: OrganizationId(organization_id)}
         with _translating(), OrgSession(self._engine, expire_on_commit=False, info=info) as session, session.begin():
             yield session
+
+    @contextmanager
+    def org_cursor(self, organization_id: OrganizationId) -> Generator[Cursor]:
+        """As `org_session`, the driver's cursor: for what is sent so often that building statements is what it costs.
+
+        Errors of the driver that no outage and no missing migration explains come as they are.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: as `org_session`.
+        """
+        enter = _ENTER + sql.quote(OrganizationId(organization_id))
+        with _translating(), _translating_driver():
+            pooled = self._engine.raw_connection()
+            connection = cast("psycopg.Connection[tuple[Any, ...]]", pooled.driver_connection)
+            try:
+                with _requiring_role(APP_ROLE, psycopg.ProgrammingError, psycopg.DataError):
+                    connection.execute(enter.encode())
+                with connection.cursor() as cursor:
+                    yield cursor
+                connection.commit()
+            except BaseException:
+                # The pool rolls back what is left; what is broken it must not hand out again.
+                if connection.broken:
+                    pooled.invalidate()
+                raise
+            finally:
+                pooled.close()
 
     @contextmanager
     def operator_session(self) -> Generator[Session]:
@@ -193,8 +228,10 @@ def _translating() -> Generator[None]:
 def _translating_driver() -> Generator[None]:
     try:
         yield
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"the database did not answer: {str(error).partition(chr(10))[0]}") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StoreUnavailable(f"the database did not answer: {_first_line(error)}") from error
+    except (UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
+        raise ConfigurationError(f"the database is not migrated to this version: {_first_line(error)}") from error
 
 
 def _translated(error: StatementError) -> Exception:
@@ -209,8 +246,9 @@ def _translated(error: StatementError) -> Exception:
     return error
 
 
-def _first_line(error: StatementError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
+def _first_line(error: Exception) -> str:
+    said = error.orig if isinstance(error, StatementError) else error
+    return str(said).strip().partition("\n")[0]
 
 
 def sqlalchemy_url(url: str) -> str:
