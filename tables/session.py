@@ -2,6 +2,7 @@
 
 import hashlib
 import select
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -98,11 +99,15 @@ def _requiring_role(role: str, *errors: type[Exception]) -> Generator[None]:
 
 def _require_open(connection: "psycopg.Connection[tuple[object, ...]]", *record: object) -> None:
     """A connection of the pool that the server has closed is not used; nor are those that are as old."""
-    readable = select.poll()
-    # An idle connection has something to read when it is closed, and almost never otherwise: no need to ask the server.
-    readable.register(connection.fileno(), select.POLLIN)
-    if readable.poll(0):
+    if _has_something_to_read(connection):
         raise InvalidatePoolError("the server has closed the connection")
+
+
+def _has_something_to_read(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    """An idle one has when it is closed, and almost never otherwise: no need to ask the server."""
+    readable = select.poll()
+    readable.register(connection.fileno(), select.POLLIN)
+    return bool(readable.poll(0))
 
 
 class Database:
@@ -113,6 +118,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._kept: defaultdict[str, list[psycopg.Connection[tuple[object, ...]]]] = defaultdict(list)
         event.listen(engine, "checkout", _require_open)
 
     @contextmanager
@@ -188,14 +194,24 @@ class Database:
             yield bool(session.scalar(_TRY_LOCK, {"key": key}))
 
     def dedicated_connection(self, application_name: str) -> "psycopg.Connection[tuple[object, ...]]":
-        """A connection of its own, outside the pool, that commits each statement; the caller closes it.
+        """A connection of its own, outside the pool, that commits each statement; the caller closes or keeps it.
 
         Raises:
             StoreUnavailable: the database did not answer.
         """
+        kept = self._kept[application_name]
+        while kept:
+            connection = kept.pop()
+            if not _has_something_to_read(connection):
+                return connection
+            connection.close()
         arguments, named = self._connect_arguments(application_name)
         with _translating_driver():
             return psycopg.connect(*arguments, autocommit=True, **named)
+
+    def keep(self, connection: "psycopg.Connection[tuple[object, ...]]", application_name: str) -> None:
+        """Leaves a dedicated connection, to which nothing clings, to whoever next asks for one of this name."""
+        self._kept[application_name].append(connection)
 
     async def dedicated_async_connection(self, application_name: str) -> "psycopg.AsyncConnection[tuple[object, ...]]":
         """As `dedicated_connection`, of the running event loop.
@@ -212,7 +228,10 @@ class Database:
         return arguments, {**_CONNECT_ARGUMENTS, **parameters, "application_name": application_name}
 
     def close(self) -> None:
-        """Closes the pooled connections; the database can be used again afterwards."""
+        """Closes connections that nobody uses; the database can be used again afterwards."""
+        for connections in self._kept.values():
+            while connections:
+                connections.pop().close()
         self._engine.dispose()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 from prefect.filesystems import WritableFileSystem
-from prefect_sqlalchemy import SqlAlchemyConnector
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 from pydantic import PrivateAttr
 
 from knowledge.errors import KnowledgeError, NotFound, ResultNotPersisted, StoreUnavailable
@@ -37,11 +37,14 @@ def share_databases() -> None:
 
 
 def _opened(connection: SqlAlchemyConnector) -> Database:
-    engine = connection.get_engine(**ENGINE_OPTIONS)
     if _shared is None:
-        return Database(engine)
-    # What was made here has no connection yet.
-    return _shared.setdefault((engine.url, repr(connection.connect_args)), Database(engine))
+        return Database(connection.get_engine(**ENGINE_OPTIONS))
+    info = connection.connection_info
+    url = info.create_url() if isinstance(info, ConnectionComponents) else info
+    key = (url, repr(connection.connect_args))
+    if key not in _shared:
+        _shared[key] = Database(connection.get_engine(**ENGINE_OPTIONS))
+    return _shared[key]
 
 
 class ResultStorage(WritableFileSystem):
