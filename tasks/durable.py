@@ -49,19 +49,19 @@ class _Lane:
     at_once: int | None = None
 
 
-# What is computed is quick, and one after another what threads are good for. Of the permits for embeddings, which all
-# processes share, no document needs more than two.
+# What is computed takes a thread for a moment. Of the permits for embeddings, which all processes share, no document
+# needs more than two.
 _FINDINGS = _Lane(f"{Stage.ENTITIES.value} and {Stage.RELATIONS.value}", most_calls=32, at_once=2)
 _WHOLE = _Lane(f"{Stage.ASSEMBLE.value} and {Stage.RESOLVE.value}", most_calls=2)
-_LANES = {
+_SPECIAL = {
     Stage.CHUNK: _Lane(Stage.CHUNK.value, most_calls=1),
-    Stage.MENTIONS: _Lane(Stage.MENTIONS.value),
     Stage.ENTITIES: _FINDINGS,
     Stage.RELATIONS: _FINDINGS,
     Stage.EMBEDDINGS: _Lane(Stage.EMBEDDINGS.value, at_once=2),
     Stage.ASSEMBLE: _WHOLE,
     Stage.RESOLVE: _WHOLE,
 }
+_LANES = {stage: _SPECIAL.get(stage, _Lane(stage.value)) for stage in Stage}
 
 
 @asynccontextmanager
