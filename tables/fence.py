@@ -21,6 +21,7 @@ from knowledge.ids import FlowRunId
 from tables.session import Database
 from tables.signals import CHANNEL
 
+_APPLICATION_NAME = "knowledge fence"
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
 _HELD = text(
@@ -199,7 +200,7 @@ class Fence:
 
     def _try_lock(self) -> bool:
         self._disconnect()
-        connection = self._database.dedicated_connection("knowledge fence")
+        connection = self._database.dedicated_connection(_APPLICATION_NAME)
         try:
             row = connection.execute("SELECT pg_try_advisory_lock(%s::bigint)", (self._key,)).fetchone()
             if row and row[0]:
@@ -220,9 +221,17 @@ class Fence:
         self._loop.call_soon_threadsafe(self._hear, news.payload)
 
     def _disconnect(self) -> None:
-        """Closes the connection; the lock is free when this returns, rather than a moment later."""
+        """Leaves the connection to this process's next fence; the lock is free when this returns, not a moment later.
+
+        A new connection takes the database longer than all that a fence asks of it.
+        """
         connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
+        if connection is None:
+            return
+        connection.remove_notify_handler(self._pass_on)
+        try:
+            connection.execute("SELECT pg_advisory_unlock_all(); UNLISTEN *")
+        except psycopg.Error:
             connection.close()
+        else:
+            self._database.keep(connection, _APPLICATION_NAME)

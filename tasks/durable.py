@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
 from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
+from knowledge.findings import FoundEmbeddings, FoundMentions
 from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
@@ -35,6 +36,8 @@ Result = TypeVar("Result")
 # Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
 _Record = ResultRecord[str]
 _JSON = JSONSerializer()
+# Whatever has an identity: made once, because that takes as long as reading many answers.
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (FoundMentions, FoundEmbeddings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,19 @@ class _Lane:
     at_once: int | None = None
 
 
-# What is computed is quick, and one after another what threads are good for. Of the permits for embeddings, which all
-# processes share, no document needs more than two.
+# What is computed takes a thread for a moment. Of the permits for embeddings, which all processes share, no document
+# needs more than two.
 _FINDINGS = _Lane(f"{Stage.ENTITIES.value} and {Stage.RELATIONS.value}", most_calls=32, at_once=2)
 _WHOLE = _Lane(f"{Stage.ASSEMBLE.value} and {Stage.RESOLVE.value}", most_calls=2)
-_LANES = {
+_SPECIAL = {
     Stage.CHUNK: _Lane(Stage.CHUNK.value, most_calls=1),
-    Stage.MENTIONS: _Lane(Stage.MENTIONS.value),
     Stage.ENTITIES: _FINDINGS,
     Stage.RELATIONS: _FINDINGS,
     Stage.EMBEDDINGS: _Lane(Stage.EMBEDDINGS.value, at_once=2),
     Stage.ASSEMBLE: _WHOLE,
     Stage.RESOLVE: _WHOLE,
 }
+_LANES = {stage: _SPECIAL.get(stage, _Lane(stage.value)) for stage in Stage}
 
 
 @asynccontextmanager
@@ -172,7 +175,7 @@ class _DurableRunner:
         if payload is None:
             self._unanswered[key] = asyncio.get_running_loop().time()
             return None
-        value = _adapter(call.result_type).validate_json(payload)
+        value = _ADAPTERS[call.result_type].validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
             attempt.usage = _usage_of(value)
             attempt.cached = True
@@ -211,7 +214,7 @@ class _DurableRunner:
 
         Whether it is was looked up a moment ago for the first attempt, if the store was there.
         """
-        adapter = _adapter(item.call.result_type)
+        adapter = _ADAPTERS[item.call.result_type]
         await self._fence()
         stored = None if self._is_known_unanswered(key) else await self._look_up(key)
         self._unanswered.pop(key, None)
@@ -298,12 +301,3 @@ def _task(name: str, policy: RetryPolicy, failed: int) -> Callable[[Group[_Item]
         retry_jitter_factor=policy.jitter or None,
         retry_condition_fn=is_worth_retrying,
     )
-
-
-_adapters: dict[Any, TypeAdapter[Any]] = {}
-
-
-def _adapter(kind: type[Result]) -> TypeAdapter[Result]:
-    if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind)
-    return _adapters[kind]

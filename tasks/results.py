@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 from prefect.filesystems import WritableFileSystem
-from prefect_sqlalchemy import SqlAlchemyConnector
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 from pydantic import PrivateAttr
 
 from knowledge.errors import KnowledgeError, NotFound, ResultNotPersisted, StoreUnavailable
@@ -20,6 +20,8 @@ from tasks.cache_keys import organization_of
 RESULTS_BLOCK = "knowledge-results"
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
+# Two that ask within this time share a query, which takes about as long.
+_TOGETHER_SECONDS = 0.01
 
 
 _shared: dict[tuple[object, str], Database] | None = None
@@ -35,11 +37,14 @@ def share_databases() -> None:
 
 
 def _opened(connection: SqlAlchemyConnector) -> Database:
-    engine = connection.get_engine(**ENGINE_OPTIONS)
     if _shared is None:
-        return Database(engine)
-    # What was made here has no connection yet.
-    return _shared.setdefault((engine.url, repr(connection.connect_args)), Database(engine))
+        return Database(connection.get_engine(**ENGINE_OPTIONS))
+    info = connection.connection_info
+    url = info.create_url() if isinstance(info, ConnectionComponents) else info
+    key = (url, repr(connection.connect_args))
+    if key not in _shared:
+        _shared[key] = Database(connection.get_engine(**ENGINE_OPTIONS))
+    return _shared[key]
 
 
 class ResultStorage(WritableFileSystem):
@@ -63,7 +68,7 @@ class ResultStorage(WritableFileSystem):
     def model_post_init(self, context: object, /) -> None:
         """Lets calls of an event loop share queries."""
         super().model_post_init(context)
-        self._reads = Batches(self._read_many)
+        self._reads = Batches(self._read_many, _TOGETHER_SECONDS)
         self._writes = Batches(self._write_many)
 
     @property

@@ -173,3 +173,23 @@ async def test_news_of_signals_reaches_whoever_holds_a_fence(
         await fence.held()
         await asyncio.to_thread(signals.send, state.id, SignalName.PAUSE, {}, "ada")
         assert await asyncio.wait_for(heard.get(), 5.0) == state.id
+
+
+async def test_a_process_has_one_connection_for_one_fence_after_another(
+    database: Database, administrator: Engine, flow_run_id: Callable[[], FlowRunId]
+) -> None:
+    """To open one takes the database longer than what a fence asks of it; one that broke meanwhile is replaced."""
+
+    def holder(run: FlowRunId) -> int | None:
+        with administrator.connect() as connection:
+            return connection.scalar(_HOLDER, {"low": fence_key(run) & 0xFFFFFFFF})
+
+    first, second, third = flow_run_id(), flow_run_id(), flow_run_id()
+    async with _taken(database, first):
+        process = holder(first)
+    async with _taken(database, second):
+        assert (holder(first), holder(second)) == (None, process)
+    with administrator.connect() as connection:
+        assert connection.scalar(_TERMINATE, {"pid": process})
+    async with _taken(database, third):
+        assert holder(third) not in {None, process}

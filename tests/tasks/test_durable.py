@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,9 +165,7 @@ async def test_questions_of_a_document_share_a_task_run_and_one_that_fails_has_i
             return await super().read(passage, ontology)
 
     def ask(made: Stages, number: int) -> Awaitable[StageAnswer[FoundMentions]]:
-        passage = str(number)
-        chunk = Chunk(ChunkId.derive("d", passage), number - 1, Span(0, len(passage)), passage)
-        return made.mentions(chunk, sample_ontology())
+        return made.mentions(_chunk(str(number), number - 1), sample_ontology())
 
     async def call(made: Stages) -> StageAnswer[FoundMentions]:
         await asyncio.gather(*(ask(made, number) for number in (1, 2, 3)))
@@ -248,6 +246,39 @@ async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypa
     assert await bench.ask(model) == (FOUND, False)
     assert await bench.ask(model) == (FOUND, True)
     assert model.asked == 1
+
+
+async def test_expected_questions_are_looked_up_in_one_query(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document's; but one that is answered meanwhile, by another chunk with the same passage, is not asked again."""
+    looked: list[int] = []
+    find, read = ResultStore.find, ResultStore.read_many
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(store: ResultStore, organization_id: OrganizationId, keys: Collection[str]) -> Any:
+            looked.append(len(keys))
+            return method(store, organization_id, keys)
+
+        return call
+
+    monkeypatch.setattr(ResultStore, "find", counted(find))
+    monkeypatch.setattr(ResultStore, "read_many", counted(read))
+    chunks = [_chunk(str(number), number) for number in (1, 2, 3)]
+    twin = _chunk("1", 4)
+
+    async def call(made: Stages) -> StageAnswer[FoundMentions]:
+        await made.expect_mentions([*chunks, twin], sample_ontology())
+        for chunk in chunks:
+            await made.mentions(chunk, sample_ontology())
+        assert looked == [4]
+        return await made.mentions(twin, sample_ontology())
+
+    model = ScriptedModel()
+    assert (await bench.run(model, call)).cached
+    assert (model.asked, looked) == (3, [4, 1])
+
+
+def _chunk(passage: str, index: int) -> Chunk:
+    return Chunk(ChunkId.derive("d", passage), index, Span(0, len(passage)), passage)
 
 
 async def test_a_look_up_that_fails_is_not_taken_for_a_miss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
