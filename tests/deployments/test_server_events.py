@@ -18,7 +18,6 @@ from prefect.types._datetime import DateTime
 
 from deployments.server_events import spare_events
 
-
 events_api: Any = events
 triggers: Any = evaluation
 
