@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -88,6 +89,26 @@ async def test_a_deployments_own_limit_is_still_held(client: httpx.AsyncClient) 
     runs = [await _post(client, f"/deployments/{deployment}/create_flow_run") for _ in range(2)]
     pending = [await _post(client, f"/flow_runs/{run['id']}/set_state", state={"type": "PENDING"}) for run in runs]
     assert [answer["status"] for answer in pending] == ["ACCEPT", "REJECT"]
+
+
+async def test_logs_are_stored_whatever_their_number(client: httpx.AsyncClient) -> None:
+    """Also such as PostgreSQL would refuse."""
+    flow_run = str(uuid4())
+    for number in (1, 3):
+        sent = [
+            {
+                "name": "n",
+                "level": 20,
+                "message": f"{number} {each}\x00",
+                "timestamp": "2026-03-29T01:30:00Z",
+                "flow_run_id": flow_run,
+            }
+            for each in range(number)
+        ]
+        (await client.post("/logs/", json=sent)).raise_for_status()
+    found = await _post(client, "/logs/filter", logs={"flow_run_id": {"any_": [flow_run]}})
+    assert sorted(log["message"] for log in found) == ["1 0", "3 0", "3 1", "3 2"]
+    assert {(log["name"], log["level"], log["task_run_id"]) for log in found} == {("n", 20, None)}
 
 
 class _Docket:

@@ -120,6 +120,7 @@ async def test_the_number_of_a_process_that_says_it_itself_is_not_said_by_the_wo
 
 def test_prefects_worker_still_says_nothing_else_with_the_number() -> None:
     """It would be lost."""
-    source = inspect.getsource(BaseWorker._submit_run)  # pyright: ignore[reportPrivateUsage]
+    worker: Any = BaseWorker
+    source = inspect.getsource(worker._submit_run)
     (call,) = re.findall(r"client\.update_flow_run\(([^)]*\))", source, re.DOTALL)
     assert re.findall(r"(\w+)=", call) == ["flow_run_id", "infrastructure_pid"]
