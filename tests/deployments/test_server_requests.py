@@ -10,6 +10,8 @@ import httpx
 import pytest
 from prefect.server.api.server import create_app
 from prefect.server.database import provide_database_interface
+from prefect.server.events.messaging import EventPublisher
+from prefect.server.models import events as state_events
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -80,6 +82,27 @@ async def test_a_change_of_state_reads_neither_queue_nor_pool_nor_schedules(clie
         assert not {"work_queue", "work_pool", "deployment_schedule"} & set(tables)
     run = (await client.get(f"/flow_runs/{created['id']}")).json()
     assert (run["state_type"], run["run_count"], run["work_pool_name"]) == ("COMPLETED", 1, "pool")
+
+
+async def test_the_event_of_a_change_of_state_names_what_is_not_loaded_for_it(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the server, which otherwise remembers what a run's events name."""
+    deployment = await _deployed(client, "named")
+    created = await _post(client, f"/deployments/{deployment}/create_flow_run")
+    module: Any = state_events
+    module._flow_run_resource_data_cache.clear()
+    emitted: list[Any] = []
+
+    async def note(self: object, sent: Any) -> None:
+        emitted.append(sent)
+
+    monkeypatch.setattr(EventPublisher, "publish_event", note)
+    for state in ({"type": "PENDING"}, {"type": "SCHEDULED", "name": "AwaitingRetry"}, {"type": "CANCELLING"}):
+        await _post(client, f"/flow_runs/{created['id']}/set_state", state=state, force=True)
+    named = {related["prefect.resource.role"]: related.name for event_ in emitted for related in event_.related}
+    assert (named["work-pool"], named["work-queue"], named["deployment"]) == ("named", "default", "named")
+    assert len(emitted) == 3
 
 
 async def test_a_deployments_own_limit_is_still_held(client: httpx.AsyncClient) -> None:
