@@ -217,6 +217,9 @@ class ForkingWorker(ProcessWorker):
         """As Prefect's; what runs are made of is remembered for some seconds."""
         await super().setup()
         remember_definitions(self.client)
+        self._leave_numbers_to_processes()
+
+    def _leave_numbers_to_processes(self) -> None:
         self._introduced: set[UUID] = set()
         update = self.client.update_flow_run
 

@@ -25,6 +25,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deployments.server_requests import spare_requests
+
 _API = "/api"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NAMELESS_JSON = "default_content_type"
@@ -46,6 +48,7 @@ def spare(app: FastAPI) -> None:
             _lighten(mount.app)
             for route in _routes(mount.app):
                 _stay_in_loop(route.dependant)
+            spare_requests(_routes(mount.app))
 
 
 def _remember_valid_schemas() -> None:

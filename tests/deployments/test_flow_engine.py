@@ -1,17 +1,22 @@
 """What a flow process asks of Prefect's server besides what Prefect's engine asks."""
 
 import asyncio
+import inspect
+import os
 from collections.abc import Generator
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from prefect._flow_run_suspension import FlowRunSuspensionRequest
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Running, Suspended
 
+from deployments import flow_engine
 from deployments.flow_engine import observe_suspension
 
 
@@ -71,3 +76,45 @@ async def test_a_run_that_is_over_is_not_asked_for_any_more(monkeypatch: pytest.
     for _ in range(10):
         await asyncio.sleep(0)
     assert server.asked == asked
+
+
+class Told:
+    """A client that keeps what it was told about runs."""
+
+    def __init__(self) -> None:
+        self.changes: list[dict[str, object]] = []
+
+    async def update_flow_run(self, **changes: object) -> None:
+        self.changes.append(changes)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tags", "said"),
+    [
+        ({"organization": "acme"}, ["x"], {"tags": ["acme", "x"]}),
+        ({"organization": "acme"}, ["acme"], {}),
+        ({"organization": 7}, [], {}),
+        ({}, ["x"], {}),
+    ],
+)
+async def test_a_process_says_what_it_has_to_with_what_the_engine_says_first(
+    parameters: dict[str, object], tags: list[str], said: dict[str, object]
+) -> None:
+    """One request instead of three; what is said later stays as it is."""
+    client: Any = Told()
+    flow_run = FlowRun(id=uuid4(), flow_id=uuid4(), parameters=parameters, tags=tags)
+    flow_engine._introduce(client, flow_run)  # pyright: ignore[reportPrivateUsage]
+    await client.update_flow_run(flow_run_id=flow_run.id, flow_version="v")
+    await client.update_flow_run(flow_run_id=flow_run.id, name="later")
+    assert client.changes == [
+        {"flow_run_id": flow_run.id, "flow_version": "v", "infrastructure_pid": str(os.getpid()), **said},
+        {"flow_run_id": flow_run.id, "name": "later"},
+    ]
+
+
+async def test_prefects_engine_still_says_a_runs_version_before_it_begins() -> None:
+    """It is what the process's number travels with."""
+    engine: Any = AsyncFlowRunEngine
+    source = inspect.getsource(engine.initialize_run)
+    assert source.count("update_flow_run(") == 1
+    assert source.index("update_flow_run(") < source.index("yield self")

@@ -18,7 +18,6 @@ from prefect.types._datetime import DateTime
 
 from deployments.server_events import spare_events
 
-
 events_api: Any = events
 triggers: Any = evaluation
 
@@ -130,12 +129,14 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
 
 def _received(name: str, follows: UUID | None = None) -> ReceivedEvent:
-    return ReceivedEvent(
-        event=name,
-        resource={"prefect.resource.id": "r"},
-        id=uuid4(),
-        follows=follows,
-        occurred=DateTime.now("UTC"),  # type: ignore[arg-type]
+    return ReceivedEvent.model_validate(
+        {
+            "event": name,
+            "resource": {"prefect.resource.id": "r"},
+            "id": uuid4(),
+            "follows": follows,
+            "occurred": DateTime.now("UTC"),
+        }
     )
 
 
