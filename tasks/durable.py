@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
 from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
+from knowledge.findings import FoundEmbeddings, FoundMentions
 from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
@@ -298,6 +299,12 @@ def _task_run_name(parameters: dict[str, Any]) -> str:
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def prepare_readers() -> None:
+    """Build what reads stored answers, which takes longer than reading some does."""
+    for kind in (FoundMentions, FoundEmbeddings):
+        _adapter(kind)
 
 
 def _adapter(kind: type[Result]) -> TypeAdapter[Result]:
