@@ -34,7 +34,7 @@ _REMOTE_MODELS = (
     "knowledge.models.openai",
 )
 # A run's own objects go as it ends, almost all without being looked for: a document of 3,000 words leaves some 7,000 in
-# circles, a megabyte. Looking for them takes a fiftieth of a run, and a process ends after some runs, or when it is large.
+# circles, a megabyte. Looking for them takes a fiftieth of a run, and a process ends after some runs.
 _GARBAGE_THRESHOLD = 500_000
 
 
