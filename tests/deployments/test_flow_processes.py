@@ -9,7 +9,7 @@ _PRELOADED = """
 import gc, json, sys, psutil
 import deployments.flow_preload
 from knowledge.models.wire import _certificates
-from tasks.durable import _adapters
+from tasks.durable import _ADAPTERS
 
 process = psutil.Process()
 print(json.dumps({
@@ -17,7 +17,7 @@ print(json.dumps({
     "connections": len(process.net_connections()),
     "modules": sorted(sys.modules),
     "certificates": _certificates.cache_info().currsize,
-    "readers": sorted(kind.__name__ for kind in _adapters),
+    "readers": sorted(kind.__name__ for kind in _ADAPTERS),
     "frozen": gc.get_freeze_count() > 100_000,
 }))
 """
