@@ -26,6 +26,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.server_requests import spare_requests
+from deployments.server_routes import find_routes_once
 
 _API = "/api"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -49,6 +50,7 @@ def spare(app: FastAPI) -> None:
             for route in _routes(mount.app):
                 _stay_in_loop(route.dependant)
             spare_requests(_routes(mount.app))
+            find_routes_once(mount.app)
 
 
 def _remember_valid_schemas() -> None:
