@@ -1,8 +1,9 @@
 """What Prefect's server does with requests of workers and flow processes beside what they ask for.
 
 A state is set three times a run, and each time the server loaded the run's queue, pool, deployment and schedules, of
-which the rules of states read one column. To read a run took four statements. Each look for runs noted in transactions of their own that somebody looked.
-The statement that stores logs was built, compiled and prepared anew for each number of logs.
+which the rules of states read one column. To read a run took four statements. Each look for runs noted in transactions
+of their own that somebody looked. The statement that stores logs was built, compiled and prepared anew for each number
+of logs.
 """
 
 import time
