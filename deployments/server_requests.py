@@ -64,7 +64,8 @@ def _load_less_for_states() -> None:
     run: Any = select(db.FlowRun).where(db.FlowRun.id == bindparam("flow_run_id"))
     # Who waits for a row that is being changed gets the new one, but what was joined to the old one.
     locked = run.with_for_update()
-    to_read = run.options(joinedload(db.FlowRun._state), joinedload(db.FlowRun.work_queue))
+    model: Any = db.FlowRun
+    to_read = run.options(joinedload(model._state), joinedload(model.work_queue))
     to_create = locked.options(immediateload(db.FlowRun.work_queue))
     to_set_state = locked.options(raiseload(db.FlowRun.work_queue))
 
