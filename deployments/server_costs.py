@@ -6,8 +6,8 @@ tests hold what is replaced here against what Prefect has.
 
 import json
 from collections.abc import Callable, Iterable, MutableMapping
-from datetime import UTC, datetime
-from functools import cache, wraps
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from asyncpg.exceptions import InterfaceError
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
+from prefect.server.api import background_workers
 from prefect.server.database import dependencies
 from prefect.server.utilities.database import JSON, UUID, Pydantic, Timestamp
 from prefect.settings import get_current_settings
@@ -26,6 +27,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.server_requests import spare_requests
+from deployments.server_routes import find_routes_once
 
 _API = "/api"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -43,12 +45,14 @@ def spare(app: FastAPI) -> None:
     if database_url is not None and _is_of_this_machine(database_url.get_secret_value()):
         _notice_closed_connections()
     _say_what_types_can()
+    _look_for_due_tasks_each_second()
     for mount in app.routes:
         if isinstance(mount, Mount) and mount.path == _API and isinstance(mount.app, FastAPI):
             _lighten(mount.app)
             for route in _routes(mount.app):
                 _stay_in_loop(route.dependant)
             spare_requests(_routes(mount.app))
+            find_routes_once(mount.app)
 
 
 def _remember_valid_schemas() -> None:
@@ -103,6 +107,12 @@ def _notice_closed_connections() -> None:
             self._handle_exception(InterfaceError("connection is closed"))  # pyright: ignore[reportPrivateUsage]
 
     AsyncAdapt_asyncpg_connection.ping = ping
+
+
+def _look_for_due_tasks_each_second() -> None:
+    """What the server does now and then is looked for by a script, four times a second (by default)."""
+    module: Any = background_workers
+    module.Worker = partial(module.Worker, scheduling_resolution=timedelta(seconds=1))
 
 
 def _say_what_types_can() -> None:

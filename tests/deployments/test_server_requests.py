@@ -84,6 +84,18 @@ async def test_a_change_of_state_reads_neither_queue_nor_pool_nor_schedules(clie
     assert (run["state_type"], run["run_count"], run["work_pool_name"]) == ("COMPLETED", 1, "pool")
 
 
+async def test_a_run_is_read_with_its_state_queue_and_pool_at_once(client: httpx.AsyncClient) -> None:
+    deployment = await _deployed(client, "at-once")
+    created = await _post(client, f"/deployments/{deployment}/create_flow_run")
+    with _read() as tables:
+        run = (await client.get(f"/flow_runs/{created['id']}")).json()
+    assert (run["state"]["type"], run["work_queue_name"], run["work_pool_name"]) == ("SCHEDULED", "default", "at-once")
+    assert tables == ["flow_run"]
+    with _read() as tables:
+        await _post(client, f"/deployments/{deployment}/create_flow_run")
+    assert not {"work_queue", "work_pool"} & set(tables)
+
+
 async def test_the_event_of_a_change_of_state_names_what_is_not_loaded_for_it(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
