@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Generator
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 import httpx
 import prefect.flow_engine
+import prefect.flows
 from prefect._flow_run_suspension import (
     FlowRunSuspensionRequest,
     is_suspended_flow_run_state,
@@ -21,6 +23,7 @@ from prefect._flow_run_suspension import (
 )
 from prefect._internal.control_listener import configure_from_env
 from prefect._internal.metrics import RunMetrics  # pyright: ignore[reportUnknownVariableType]
+from prefect._internal.pydantic.validated_func import ValidatedFunction
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import Flow as RegisteredFlow
 from prefect.client.schemas.objects import FlowRun
@@ -34,6 +37,7 @@ from prefect.flows import Flow, load_flow_from_entrypoint, load_flow_from_flow_r
 from prefect.logging.loggers import flow_run_logger, get_logger
 from prefect.settings import get_current_settings
 from prefect.types._datetime import DateTime
+from pydantic import ConfigDict
 
 from deployments.definitions import remember_services
 
@@ -55,11 +59,28 @@ def run(flow_run_id: UUID, flow_run: bytes = b"", deployment: bytes = b"") -> No
     # Prefect's engine looks for it there.
     engine: Any = prefect.flow_engine
     engine.observe_flow_run_suspension = observe_suspension
+    remember_validators()
     with handle_engine_signals(flow_run_id):
         left = asyncio.run(_run(flow_run_id, flow_run, deployment))
         if left is not None:
             with RunMetrics(*left):
                 _drive_run_flow_result(left[1], _begin(*left))
+
+
+@cache
+def remember_validators() -> None:
+    """Have the parameters of a flow's runs validated by one model; Prefect makes it anew for each run."""
+    flows: Any = prefect.flows
+    flows.ValidatedFunction = _validator
+
+
+@lru_cache(maxsize=16)
+def _made_validator(function: Callable[..., Any], config: tuple[tuple[str, Any], ...]) -> ValidatedFunction:
+    return ValidatedFunction(function, config=ConfigDict(**dict(config)))
+
+
+def _validator(function: Callable[..., Any], config: ConfigDict | None = None) -> ValidatedFunction:
+    return _made_validator(function, tuple((config or {}).items()))
 
 
 async def _run(flow_run_id: UUID, told: bytes, deployment: bytes) -> tuple[FlowRun, AnyFlow] | None:

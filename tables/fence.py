@@ -221,17 +221,9 @@ class Fence:
         self._loop.call_soon_threadsafe(self._hear, news.payload)
 
     def _disconnect(self) -> None:
-        """Leaves the connection to this process's next fence; the lock is free when this returns, not a moment later.
-
-        A new connection takes the database longer than all that a fence asks of it.
-        """
+        """Leaves the connection to this process's next fence; the lock is free when this returns."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         connection.remove_notify_handler(self._pass_on)
-        try:
-            connection.execute("SELECT pg_advisory_unlock_all(); UNLISTEN *")
-        except psycopg.Error:
-            connection.close()
-        else:
-            self._database.keep(connection, _APPLICATION_NAME)
+        self._database.keep(connection, _APPLICATION_NAME)

@@ -10,14 +10,17 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prefect import flow
 from prefect._flow_run_suspension import FlowRunSuspensionRequest
+from prefect._internal.pydantic.validated_func import ValidatedFunction
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Running, Suspended
 
 from deployments import flow_engine
-from deployments.flow_engine import observe_suspension
+from deployments.flow_engine import observe_suspension, remember_validators
 
 
 class Server:
@@ -118,3 +121,33 @@ async def test_prefects_engine_still_says_a_runs_version_before_it_begins() -> N
     source = inspect.getsource(engine.initialize_run)
     assert source.count("update_flow_run(") == 1
     assert source.index("update_flow_run(") < source.index("yield self")
+
+
+async def test_the_parameters_of_every_run_are_validated_by_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect makes the model anew for each run, which takes longer than validating. What it says stays the same."""
+    made: list[object] = []
+
+    class Counted(ValidatedFunction):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            made.append(self)
+            super().__init__(*arguments, **named)
+
+    @flow
+    def doubled(number: int, times: int = 2) -> int:
+        return number * times
+
+    @flow
+    def other(number: str) -> str:
+        return number
+
+    # Put back at the end.
+    monkeypatch.setattr("prefect.flows.ValidatedFunction", ValidatedFunction)
+    monkeypatch.setattr("deployments.flow_engine.ValidatedFunction", Counted)
+    remember_validators.__wrapped__()
+    assert doubled.validate_parameters({"number": "3", "times": 2}) == {"number": 3, "times": 2}
+    assert doubled.validate_parameters({"number": "4", "times": 3}) == {"number": 4, "times": 3}
+    assert len(made) == 1
+    with pytest.raises(ParameterTypeError):
+        doubled.validate_parameters({"number": "three", "times": 2})
+    assert other.validate_parameters({"number": "3"}) == {"number": "3"}
+    assert len(made) == 2

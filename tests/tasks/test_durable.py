@@ -1,6 +1,7 @@
 """Durable stages on a real Prefect server: retried when it helps, stored before they are done, asked once."""
 
 import asyncio
+import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
@@ -10,8 +11,10 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
+from prefect.serializers import PickleSerializer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
@@ -128,6 +131,36 @@ async def test_an_answer_is_asked_for_once_and_then_read(bench: Bench) -> None:
     assert await fresh.ask(model) == (FOUND, True)
     assert model.asked == 1
     assert bench.ended == ["completed", "cached"]
+
+
+def _stored(bench: Bench) -> dict[str, bytes]:
+    query = text("SELECT key, payload FROM knowledge.stage_result")
+    with bench.storage.database.org_session(bench.organization_id) as session:
+        return {key: bytes(payload) for key, payload in session.execute(query)}
+
+
+async def test_answers_are_kept_as_records_of_prefect_in_json_and_never_pickled(bench: Bench) -> None:
+    """Whoever can write a row must not be able to run code in a process that reads it; and people can read it."""
+    model = ScriptedModel()
+    await bench.ask(model)
+    stored = _stored(bench)
+    assert stored
+    for key, payload in stored.items():
+        record = json.loads(payload)
+        assert (record["metadata"]["storage_key"], record["metadata"]["serializer"]["type"]) == (key, "json")
+        assert json.loads(json.loads(record["result"])) == json.loads(ResultRecord[str].deserialize(payload).result)
+
+
+async def test_answers_that_earlier_versions_pickled_are_still_read(bench: Bench) -> None:
+    """They are paid for."""
+    model = ScriptedModel()
+    await bench.ask(model)
+    ((key, payload),) = _stored(bench).items()
+    answer = ResultRecord[str].deserialize(payload).result
+    pickled = ResultRecord(result=answer, metadata=ResultRecordMetadata(storage_key=key, serializer=PickleSerializer()))
+    ResultStore(bench.storage.database).write(bench.organization_id, key, pickled.serialize())
+    assert await bench.ask(model) == (FOUND, True)
+    assert model.asked == 1
 
 
 async def test_what_is_made_of_an_answer_is_a_task_of_its_own_and_not_stored(
