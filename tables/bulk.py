@@ -5,6 +5,7 @@ have in common travels once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +26,10 @@ def insert_new(session: Session, table: Table, rows: Sequence[Row], *, common: R
 
     All rows have the same columns, with values that JSON knows, besides the `common` ones.
     """
-    return sum(_changed(session, _insert(table, batch[0], common), batch, common) for batch in _batches(rows))
+    if not rows:
+        return 0
+    statement = _insert(table, (*common, *rows[0]))
+    return sum(_changed(session, statement, batch, common) for batch in _batches(rows))
 
 
 def upsert(
@@ -46,7 +50,7 @@ def upsert(
     """
     if not rows:
         return 0
-    row = _insert(table, rows[0], common)
+    row = _insert(table, (*common, *rows[0]))
     statement = row.on_conflict_do_update(
         index_elements=key,
         set_={name: row.excluded[name] for name in (*common, *rows[0]) if name not in {*key, *keep}},
@@ -59,8 +63,9 @@ def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 
-def _insert(table: Table, like: Row, common: Row) -> Insert:
-    names = [*common, *like]
+# There are few, and making one anew costs more than sending it.
+@lru_cache(maxsize=100)
+def _insert(table: Table, names: tuple[str, ...]) -> Insert:
     no_row: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
     template = func.json_populate_record(no_row, bindparam("common", type_=JSON))
     given = func.json_populate_recordset(template, bindparam("rows", type_=JSON)).table_valued(*names)
