@@ -9,7 +9,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, CursorResult, Table, bindparam, func, literal_column, select
+import orjson
+from sqlalchemy import JSON, ColumnElement, CursorResult, Table, Text, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -67,14 +68,15 @@ def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 @lru_cache(maxsize=100)
 def _insert(table: Table, names: tuple[str, ...]) -> Insert:
     no_row: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
-    template = func.json_populate_record(no_row, bindparam("common", type_=JSON))
-    given = func.json_populate_recordset(template, bindparam("rows", type_=JSON)).table_valued(*names)
+    template = func.json_populate_record(no_row, cast(bindparam("common", type_=Text), JSON))
+    given = func.json_populate_recordset(template, cast(bindparam("rows", type_=Text), JSON)).table_valued(*names)
     return insert(table).from_select(names, select(*(given.c[name] for name in names)))
 
 
 def _changed(session: Session, statement: Insert, rows: Sequence[Row], common: Row) -> int:
+    # Vectors and texts: the standard library's encoder takes ten times as long.
+    values = {"common": orjson.dumps(dict(common)).decode(), "rows": orjson.dumps(rows).decode()}
     # SQLAlchemy keeps an INSERT's count only when it is told to.
-    values = {"common": dict(common), "rows": rows}
     result = session.execute(statement, values, execution_options={"preserve_rowcount": True})
     assert isinstance(result, CursorResult)
     return result.rowcount
