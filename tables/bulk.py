@@ -64,7 +64,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 
-# There are few, and making one anew costs more than sending it.
+# There are few: the rows of a table have the same columns each time.
 @lru_cache(maxsize=100)
 def _insert(table: Table, names: tuple[str, ...]) -> Insert:
     no_row: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
