@@ -5,10 +5,12 @@ have in common travels once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, CursorResult, Table, bindparam, func, literal_column, select
+import orjson
+from sqlalchemy import JSON, ColumnElement, CursorResult, Table, Text, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -25,7 +27,10 @@ def insert_new(session: Session, table: Table, rows: Sequence[Row], *, common: R
 
     All rows have the same columns, with values that JSON knows, besides the `common` ones.
     """
-    return sum(_changed(session, _insert(table, batch[0], common), batch, common) for batch in _batches(rows))
+    if not rows:
+        return 0
+    statement = _insert(table, (*common, *rows[0]))
+    return sum(_changed(session, statement, batch, common) for batch in _batches(rows))
 
 
 def upsert(
@@ -46,7 +51,7 @@ def upsert(
     """
     if not rows:
         return 0
-    row = _insert(table, rows[0], common)
+    row = _insert(table, (*common, *rows[0]))
     statement = row.on_conflict_do_update(
         index_elements=key,
         set_={name: row.excluded[name] for name in (*common, *rows[0]) if name not in {*key, *keep}},
@@ -59,17 +64,19 @@ def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 
-def _insert(table: Table, like: Row, common: Row) -> Insert:
-    names = [*common, *like]
+# There are few: the rows of a table have the same columns each time.
+@lru_cache(maxsize=100)
+def _insert(table: Table, names: tuple[str, ...]) -> Insert:
     no_row: ColumnElement[object] = literal_column(f"NULL::{table.fullname}")
-    template = func.json_populate_record(no_row, bindparam("common", type_=JSON))
-    given = func.json_populate_recordset(template, bindparam("rows", type_=JSON)).table_valued(*names)
+    template = func.json_populate_record(no_row, cast(bindparam("common", type_=Text), JSON))
+    given = func.json_populate_recordset(template, cast(bindparam("rows", type_=Text), JSON)).table_valued(*names)
     return insert(table).from_select(names, select(*(given.c[name] for name in names)))
 
 
 def _changed(session: Session, statement: Insert, rows: Sequence[Row], common: Row) -> int:
+    # Vectors and texts: the standard library's encoder takes ten times as long.
+    values = {"common": orjson.dumps(dict(common)).decode(), "rows": orjson.dumps(rows).decode()}
     # SQLAlchemy keeps an INSERT's count only when it is told to.
-    values = {"common": dict(common), "rows": rows}
     result = session.execute(statement, values, execution_options={"preserve_rowcount": True})
     assert isinstance(result, CursorResult)
     return result.rowcount
