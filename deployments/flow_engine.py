@@ -1,18 +1,21 @@
 """What `python -m prefect.engine` does, with fewer requests, threads and connections.
 
-Prefect's engine runs the flow run. Around it, each process would read the deployment twice, and flow, work queue and
-work pool for its events; ask three times where results are kept that nobody keeps; and learn of a suspension through a
-thread with an event loop and a web socket of its own.
+Prefect's engine runs the flow run. Around it, each process would read the flow run that its worker has just read, the
+deployment twice, and flow, work queue and work pool for its events; ask three times where results are kept that nobody
+keeps; and learn of a suspension through a thread with an event loop and a web socket of its own.
 """
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Generator
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 import httpx
 import prefect.flow_engine
+import prefect.flows
 from prefect._flow_run_suspension import (
     FlowRunSuspensionRequest,
     is_suspended_flow_run_state,
@@ -20,6 +23,7 @@ from prefect._flow_run_suspension import (
 )
 from prefect._internal.control_listener import configure_from_env
 from prefect._internal.metrics import RunMetrics  # pyright: ignore[reportUnknownVariableType]
+from prefect._internal.pydantic.validated_func import ValidatedFunction
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import Flow as RegisteredFlow
 from prefect.client.schemas.objects import FlowRun
@@ -33,15 +37,20 @@ from prefect.flows import Flow, load_flow_from_entrypoint, load_flow_from_flow_r
 from prefect.logging.loggers import flow_run_logger, get_logger
 from prefect.settings import get_current_settings
 from prefect.types._datetime import DateTime
+from pydantic import ConfigDict
+
+from deployments.definitions import remember_services
 
 # A run that somebody suspends in Prefect's UI begins nothing more within so many seconds.
 _SUSPENSION_POLL_SECONDS = 5.0
+# Flows have their organisation as a parameter of this name; runs are found by it as a tag.
+_ORGANIZATION = "organization"
 AnyFlow = Flow[..., Any]
 _logger = get_logger("flow_runs")
 
 
-def run(flow_run_id: UUID) -> None:
-    """Runs the flow run, and exits as Prefect's engine does.
+def run(flow_run_id: UUID, flow_run: bytes = b"", deployment: bytes = b"") -> None:
+    """Runs the flow run, and exits as Prefect's engine does. What is known of it, as JSON, is not read again.
 
     Raises:
         SystemExit: the run was aborted, suspended or told to terminate, or it failed.
@@ -50,24 +59,46 @@ def run(flow_run_id: UUID) -> None:
     # Prefect's engine looks for it there.
     engine: Any = prefect.flow_engine
     engine.observe_flow_run_suspension = observe_suspension
+    remember_validators()
     with handle_engine_signals(flow_run_id):
-        left = asyncio.run(_run(flow_run_id))
+        left = asyncio.run(_run(flow_run_id, flow_run, deployment))
         if left is not None:
             with RunMetrics(*left):
                 _drive_run_flow_result(left[1], _begin(*left))
 
 
-async def _run(flow_run_id: UUID) -> tuple[FlowRun, AnyFlow] | None:
+@cache
+def remember_validators() -> None:
+    """Have the parameters of a flow's runs validated by one model; Prefect makes it anew for each run."""
+    flows: Any = prefect.flows
+    flows.ValidatedFunction = _validator
+
+
+@lru_cache(maxsize=16)
+def _made_validator(function: Callable[..., Any], config: tuple[tuple[str, Any], ...]) -> ValidatedFunction:
+    return ValidatedFunction(function, config=ConfigDict(**dict(config)))
+
+
+def _validator(function: Callable[..., Any], config: ConfigDict | None = None) -> ValidatedFunction:
+    return _made_validator(function, tuple((config or {}).items()))
+
+
+async def _run(flow_run_id: UUID, told: bytes, deployment: bytes) -> tuple[FlowRun, AnyFlow] | None:
     """Runs an asynchronous flow, with one client for all; any other is left to who calls."""
     async with AsyncClientContext.get_or_create() as context:
-        flow_run = await context.client.read_flow_run(flow_run_id)
+        client = context.client
+        remember_services(client)
+        # The engine reads it once more, when it has begun.
+        flow_run = FlowRun.model_validate_json(told) if told else await client.read_flow_run(flow_run_id)
         try:
-            flow = await _load(context.client, flow_run)
+            flow = await _load(client, flow_run, deployment)
         except Exception:
             flow_run_logger(flow_run).error("the flow could not be loaded", exc_info=True)
             raise
         if not flow.isasync or flow.isgenerator:
+            await client.update_flow_run(flow_run.id, infrastructure_pid=str(os.getpid()))
             return flow_run, flow
+        _introduce(client, flow_run)
         with RunMetrics(flow_run, flow):
             await _begin(flow_run, flow)
     return None
@@ -78,10 +109,31 @@ def _begin(flow_run: FlowRun, flow: AnyFlow) -> Any:
     return run_flow(flow, flow_run=flow_run, error_logger=logger)
 
 
-async def _load(client: PrefectClient, flow_run: FlowRun) -> AnyFlow:
+def _introduce(client: PrefectClient, flow_run: FlowRun) -> None:
+    """Has the one change that the engine makes to each run, before it begins, also say what else is to be said.
+
+    That is its process, which its worker would say in a request of its own, and its organisation's tag.
+    """
+    organization = flow_run.parameters.get(_ORGANIZATION)
+    changes: dict[str, Any] = {"infrastructure_pid": str(os.getpid())}
+    if isinstance(organization, str) and organization not in flow_run.tags:
+        changes["tags"] = sorted({*flow_run.tags, organization})
+    update: Any = client.update_flow_run
+
+    async def introduce(**own: Any) -> httpx.Response:
+        changeable.update_flow_run = update
+        return await update(**own, **changes)
+
+    changeable: Any = client
+    changeable.update_flow_run = introduce
+
+
+async def _load(client: PrefectClient, flow_run: FlowRun, told: bytes) -> AnyFlow:
     if flow_run.deployment_id is None:
         raise ValueError(f"flow run {flow_run.id} has no deployment")
-    deployment = await client.read_deployment(flow_run.deployment_id)
+    deployment = (
+        DeploymentResponse.model_validate_json(told) if told else await client.read_deployment(flow_run.deployment_id)
+    )
     entrypoint = deployment.entrypoint
     if entrypoint is None or ":" in entrypoint or deployment.pull_steps:
         flow: Any = await load_flow_from_flow_run(flow_run, use_placeholder_flow=False)

@@ -11,15 +11,20 @@ from uuid import UUID
 import psutil
 
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
-_LOGS_SECONDS = 5.0
+_FLUSH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A flow run to run: the environment names it, and `directory` is its working directory."""
+    """A flow run to run: the environment names it, and `directory` is its working directory.
+
+    `flow_run` and `deployment` are what the worker has just read of them, as JSON; empty, they are read anew.
+    """
 
     environment: Mapping[str, str]
     directory: str
+    flow_run: bytes = b""
+    deployment: bytes = b""
 
 
 def run_flow_runs(order: Order, is_retuned: bool, orders: Connection) -> None:
@@ -53,17 +58,20 @@ def _run(order: Order, is_retuned: bool) -> None:
     os.chdir(order.directory)
 
     from prefect.context import refresh_global_settings_context
-    from prefect.logging.handlers import APILogWorker
 
     from deployments.flow_engine import run
+    from deployments.outbox import flush, send_together
+    from deployments.settings_costs import remember_settings
     from tasks.results import share_databases
 
     share_databases()
+    remember_settings()
+    send_together()
     if is_retuned:
         refresh_global_settings_context()
-    run(UUID(order.environment[FLOW_RUN_VARIABLE]))
+    run(UUID(order.environment[FLOW_RUN_VARIABLE]), order.flow_run, order.deployment)
     # A process that waits may be ended at any time.
-    APILogWorker.drain_all(timeout=_LOGS_SECONDS)
+    flush(_FLUSH_SECONDS)
 
 
 def _following(orders: Connection) -> Order | None:

@@ -12,8 +12,8 @@ import math
 import multiprocessing
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -25,11 +25,12 @@ import anyio.abc
 import httpx
 from anyio.to_thread import run_sync
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
+from prefect.states import Pending
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments.definitions import remember_definitions
@@ -57,11 +58,19 @@ def fork_server() -> ForkServerContext | None:
 class ForkingStarter:
     """Has one run run by a process, and lasts as long as that."""
 
-    def __init__(self, pool: ProcessPool, channel: ControlChannel, environment: dict[str, str], directory: str) -> None:
+    def __init__(
+        self,
+        pool: ProcessPool,
+        channel: ControlChannel,
+        environment: dict[str, str],
+        directory: str,
+        deployment: DeploymentResponse | None = None,
+    ) -> None:
         self._pool = pool
         self._channel = channel
         self._environment = environment
         self._directory = directory
+        self._deployment = deployment
 
     async def start(
         self,
@@ -77,7 +86,17 @@ class ForkingStarter:
             "PREFECT__CONTROL_TOKEN": token,
         }
         is_retuned = _prefect_settings(self._environment) != _prefect_settings({**os.environ, **_worker_settings()})
-        order = Order({**self._environment, **own}, self._directory)
+        # The worker has had its state set.
+        pending = Pending()
+        known = flow_run.model_copy(
+            update={"state": pending, "state_type": pending.type, "state_name": pending.name, "state_id": None}
+        )
+        order = Order(
+            {**self._environment, **own},
+            self._directory,
+            known.model_dump_json().encode(),
+            b"" if self._deployment is None else self._deployment.model_dump_json().encode(),
+        )
 
         def tell(attempt: Attempt) -> None:
             process: Any = attempt
@@ -180,7 +199,7 @@ class ForkingWorker(ProcessWorker):
 
     It looks for runs when it can take one, for no more than it can take, and at once when one has ended. Of the run
     it tells the server less: neither its own labels, which the ledger's host and process say better, nor that it is
-    submitting what is pending.
+    submitting what is pending, nor the process's number, which the process tells with what else it has to.
     """
 
     job_configuration = ForkedJob
@@ -198,6 +217,27 @@ class ForkingWorker(ProcessWorker):
         """As Prefect's; what runs are made of is remembered for some seconds."""
         await super().setup()
         remember_definitions(self.client)
+        self._leave_numbers_to_processes()
+
+    def _leave_numbers_to_processes(self) -> None:
+        self._introduced: set[UUID] = set()
+        update = self.client.update_flow_run
+
+        async def update_unless_introduced(flow_run_id: UUID, **changes: Any) -> Any:
+            if changes.keys() != {"infrastructure_pid"} or flow_run_id not in self._introduced:
+                return await update(flow_run_id, **changes)
+            return None
+
+        changeable: Any = self.client
+        changeable.update_flow_run = update_unless_introduced
+
+    @contextmanager
+    def _introducing_itself(self, flow_run_id: UUID) -> Generator[None]:
+        self._introduced.add(flow_run_id)
+        try:
+            yield
+        finally:
+            self._introduced.discard(flow_run_id)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Start the runs that are due, if there is room for one."""
@@ -264,9 +304,12 @@ class ForkingWorker(ProcessWorker):
             return await super().run(flow_run, configuration, task_status)
         status = task_status or anyio.TASK_STATUS_IGNORED
         environment = {name: value for name, value in configuration.env.items() if value is not None}
-        with tempfile.TemporaryDirectory(suffix="prefect") as directory:
+        deployment = None
+        if flow_run.deployment_id is not None:
+            deployment = await self.client.read_deployment(flow_run.deployment_id)
+        with tempfile.TemporaryDirectory(suffix="prefect") as directory, self._introducing_itself(flow_run.id):
             async with self._executors.lend() as executors:
-                starter = ForkingStarter(self._pool, executors.control_channel, environment, directory)
+                starter = ForkingStarter(self._pool, executors.control_channel, environment, directory, deployment)
                 executor = executors.create_executor(
                     flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
                 )

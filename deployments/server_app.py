@@ -28,8 +28,12 @@ def create_app() -> FastAPI:
 
     from deployments.scheduling import let_schedules_insert
     from deployments.server_costs import spare
+    from deployments.server_events import spare_events
+    from deployments.settings_costs import remember_settings
 
+    remember_settings()
     let_schedules_insert()
+    spare_events()
 
     app = create_prefect_app()
     spare(app)

@@ -6,8 +6,8 @@ tests hold what is replaced here against what Prefect has.
 
 import json
 from collections.abc import Callable, Iterable, MutableMapping
-from datetime import UTC, datetime
-from functools import cache, lru_cache, wraps
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 from asyncpg.exceptions import InterfaceError
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
+from prefect.server.api import background_workers
 from prefect.server.database import dependencies
-from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.utilities.database import JSON, UUID, Pydantic, Timestamp
 from prefect.settings import get_current_settings
 from prefect.utilities.schema_tools import validation
@@ -26,13 +26,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deployments.server_requests import spare_requests
+from deployments.server_routes import find_routes_once
+
 _API = "/api"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NAMELESS_JSON = "default_content_type"
 """Prefect's own middleware for clients that do not say what they send: each request gets a task group and streams."""
 _OTHER_KINDS = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
-_EVENTS_AT_ONCE = 1_000
-"""So many events may be on their way to those who want them; more are parsed again."""
 
 
 def spare(app: FastAPI) -> None:
@@ -40,16 +41,18 @@ def spare(app: FastAPI) -> None:
     _remember_valid_schemas()
     _remember_dialect()
     _encode_plain_times()
-    _parse_events_once()
     database_url = get_current_settings().server.database.connection_url
     if database_url is not None and _is_of_this_machine(database_url.get_secret_value()):
         _notice_closed_connections()
     _say_what_types_can()
+    _look_for_due_tasks_each_second()
     for mount in app.routes:
         if isinstance(mount, Mount) and mount.path == _API and isinstance(mount.app, FastAPI):
             _lighten(mount.app)
             for route in _routes(mount.app):
                 _stay_in_loop(route.dependant)
+            spare_requests(_routes(mount.app))
+            find_routes_once(mount.app)
 
 
 def _remember_valid_schemas() -> None:
@@ -87,12 +90,6 @@ def _encode_plain_times() -> None:
     Timestamp.process_bind_param = bind_plain
 
 
-def _parse_events_once() -> None:
-    """Whoever takes events off the bus (recorder, persister, triggers, streams) parsed each anew; none changes them."""
-    event: Any = ReceivedEvent
-    event.model_validate_json = lru_cache(_EVENTS_AT_ONCE)(event.model_validate_json)
-
-
 def _is_of_this_machine(database_url: str) -> bool:
     parts = urlsplit(database_url)
     hosts = {parts.hostname or "", *parse_qs(parts.query).get("host", ())}
@@ -110,6 +107,12 @@ def _notice_closed_connections() -> None:
             self._handle_exception(InterfaceError("connection is closed"))  # pyright: ignore[reportPrivateUsage]
 
     AsyncAdapt_asyncpg_connection.ping = ping
+
+
+def _look_for_due_tasks_each_second() -> None:
+    """What the server does now and then is looked for by a script, four times a second (by default)."""
+    module: Any = background_workers
+    module.Worker = partial(module.Worker, scheduling_resolution=timedelta(seconds=1))
 
 
 def _say_what_types_can() -> None:

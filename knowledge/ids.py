@@ -47,7 +47,8 @@ class Id(str):
     @classmethod
     def derive(cls, *parts: str) -> Self:
         """The id of content: SHA-256 over the parts, each preceded by its length in bytes, cut to 128 bits."""
-        return cls(f"{cls.prefix}_{digest_of(*parts)[:_DIGEST_LENGTH]}")
+        # It has its form by the way it is made.
+        return str.__new__(cls, f"{cls.prefix}_{digest_of(*parts)[:_DIGEST_LENGTH]}")
 
     @classmethod
     def new(cls) -> Self:
@@ -215,9 +216,8 @@ class TermId(Id, prefix="trm"):
 
 def digest_of(*parts: str) -> str:
     """The SHA-256 (64 hex digits) over UTF-8 parts, length-prefixed so that no two lists of parts collide."""
-    digest = hashlib.sha256()
+    pieces: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()
+        pieces += (len(data).to_bytes(8, "big"), data)
+    return hashlib.sha256(b"".join(pieces)).hexdigest()

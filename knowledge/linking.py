@@ -8,6 +8,7 @@ A link can be undone without a trace in either document's graph, because it is a
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -76,18 +77,28 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What an entity is called: its label, that label folded, all proper names folded, the acronyms it may have."""
+    """What an entity is called: its label, that label folded, and with its words in order of the alphabet.
+
+    `proper` are all proper names, folded; `initials` the acronyms that it may have.
+    """
 
     label: str
     folded: str
+    in_order: str
     proper: frozenset[str]
     initials: frozenset[str]
 
     @classmethod
     def of(cls, entity: Entity) -> "_Names":
-        folded = folded_name(entity.label)
-        proper = frozenset(map(folded_name, _proper_names(entity)))
-        return cls(entity.label, folded, proper, initials_of(folded))
+        return _names(entity.label, entity.aliases)
+
+
+# Names that many documents have in common come up again and again.
+@lru_cache(maxsize=10_000)
+def _names(label: str, aliases: tuple[str, ...]) -> _Names:
+    folded = folded_name(label)
+    proper = frozenset(folded_name(name) for name in (label, *aliases) if is_proper(name))
+    return _Names(label, folded, " ".join(sorted(folded.split())), proper, initials_of(folded))
 
 
 def keys_of(entity: Entity) -> frozenset[str]:
@@ -141,23 +152,23 @@ def called_alike(pairs: Iterable[tuple[Entity, Entity]]) -> list[tuple[Entity, E
     What a name shares keys with is many times what it is like.
     """
     names: dict[EntityId, _Names] = {}
-
-    def names_of(entity: Entity) -> _Names:
-        if entity.id not in names:
-            names[entity.id] = _Names.of(entity)
-        return names[entity.id]
-
-    return [
-        (one, other)
-        for one, other in pairs
-        if _have_a_common_class(one, other) and _by_name(names_of(one), names_of(other))[0]
-    ]
+    found: list[tuple[Entity, Entity]] = []
+    for pair in pairs:
+        one, other = pair
+        if not _have_a_common_class(one, other):
+            continue
+        # Each end is in many pairs.
+        mine = names.get(one.id) or names.setdefault(one.id, _Names.of(one))
+        theirs = names.get(other.id) or names.setdefault(other.id, _Names.of(other))
+        if _by_name(mine, theirs)[0]:
+            found.append(pair)
+    return found
 
 
 def _have_a_common_class(one: Entity, other: Entity) -> bool:
     """What has no class at all may be of any."""
-    mine, theirs = set(one.classes), set(other.classes)
-    return not mine or not theirs or bool(mine & theirs)
+    mine, theirs = one.classes, other.classes
+    return not mine or not theirs or mine == theirs or not frozenset(mine).isdisjoint(theirs)
 
 
 def judge(one: Described, other: Described) -> EntityLink | None:
@@ -180,16 +191,18 @@ def _by_name(one: _Names, other: _Names) -> tuple[float, str]:
     if mine == theirs:
         several = _SEVERAL_WORDS if " " in mine else 0.0
         return _SAME_LABEL + several, f"both are called {one.label}"
-    if shared := sorted(one.proper & other.proper, key=lambda name: (-len(name), name)):
-        several = _SEVERAL_WORDS if " " in shared[0] else 0.0
-        return _SAME_ALIAS + several, f"both are also called {shared[0]}"
-    for short, full in ((one, other), (other, one)):
-        if short.folded in full.initials and is_acronym(short.label):
-            return _ACRONYM, f"{short.label} are the initials of {full.label}"
-    if min(len(mine), len(theirs)) < _LEAST_LIKE_CHARACTERS:
+    if not one.proper.isdisjoint(other.proper):
+        shared = min(one.proper & other.proper, key=lambda name: (-len(name), name))
+        several = _SEVERAL_WORDS if " " in shared else 0.0
+        return _SAME_ALIAS + several, f"both are also called {shared}"
+    if mine in other.initials and is_acronym(one.label):
+        return _ACRONYM, f"{one.label} are the initials of {other.label}"
+    if theirs in one.initials and is_acronym(other.label):
+        return _ACRONYM, f"{other.label} are the initials of {one.label}"
+    if len(mine) < _LEAST_LIKE_CHARACTERS or len(theirs) < _LEAST_LIKE_CHARACTERS:
         return 0.0, ""
-    likeness = fuzz.token_sort_ratio(mine, theirs)
-    if likeness >= _LEAST_LIKENESS:
+    likeness = fuzz.ratio(one.in_order, other.in_order, score_cutoff=_LEAST_LIKENESS)
+    if likeness:
         return _ALIKE, f"{one.label} and {other.label} are alike ({likeness:.0f} %)"
     return 0.0, ""
 

@@ -138,6 +138,7 @@ class ExtractionPipeline:
         sizes = (options.chunk_characters, options.lead_characters)
         chunks = (await self._stages.chunk(document, *sizes)).value
         self._report(Stage.CHUNK, 1, 1)
+        await self._stages.expect_mentions(chunks, ontology)
         findings = await _one_ahead(
             chunks,
             lambda chunk: self._ask_about(chunk, ontology, len(chunks), run),

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import cast
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, CursorResult, Subquery, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from knowledge.domain import ActivityStatus, ExecutionStatistics, Stage, Usage
 from knowledge.errors import NotFound
 from knowledge.ids import ActivityId, ExecutionId, OrganizationId
+from tables.session import Cursor
 from tables.storable import storable_text
 from tables.workflow import WorkflowActivity
 
@@ -24,14 +24,14 @@ _OUTCOME = (
     *(field.name for field in fields(Usage)),
 )
 _COLUMNS = ", ".join(("id", *_KEY, *_OUTCOME))
-# Each answer writes here: to build such a statement anew (`tables.bulk`) takes longer than to send it.
+# Each answer writes here: to build such a statement anew takes longer than to send it.
 # A report of the start that comes late, or again, must not reopen what has ended.
-_UPSERT = text(f"""
+_UPSERT = f"""
     INSERT INTO knowledge.workflow_activity AS act ({_COLUMNS})
-    SELECT {_COLUMNS} FROM json_populate_recordset(NULL::knowledge.workflow_activity, CAST(:rows AS json))
+    SELECT {_COLUMNS} FROM json_populate_recordset(NULL::knowledge.workflow_activity, %(rows)s::json)
     ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _OUTCOME)}
     WHERE excluded.status <> '{ActivityStatus.RUNNING}' OR act.status = '{ActivityStatus.RUNNING}'
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class EarlierAttempts:
     spent: ExecutionStatistics
 
 
-def record(session: Session, organization_id: OrganizationId, batch: Sequence[ActivityRecord]) -> None:
+def record(cursor: Cursor, organization_id: OrganizationId, batch: Sequence[ActivityRecord]) -> None:
     """Writes the attempts in one statement; of several records of one attempt the last counts.
 
     An attempt is known by execution, stage, item and number, not by its id alone: what a dying process wrote
@@ -82,11 +82,9 @@ def record(session: Session, organization_id: OrganizationId, batch: Sequence[Ac
     """
     rows = {(act.execution_id, act.stage, act.item, act.attempt): _row(organization_id, act) for act in batch}
     try:
-        session.execute(_UPSERT, {"rows": json.dumps(list(rows.values()))})
-    except IntegrityError as error:
-        if isinstance(error.orig, ForeignKeyViolation):
-            raise NotFound("execution", ", ".join(sorted({activity.execution_id for activity in batch}))) from error
-        raise
+        cursor.execute(_UPSERT.encode(), {"rows": json.dumps(list(rows.values()))})
+    except ForeignKeyViolation as error:
+        raise NotFound("execution", ", ".join(sorted({activity.execution_id for activity in batch}))) from error
 
 
 def _row(organization_id: OrganizationId, activity: ActivityRecord) -> dict[str, object]:

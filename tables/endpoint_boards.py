@@ -10,9 +10,8 @@ import json
 import logging
 import os
 import socket
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any, Self
 from uuid import uuid4
 
@@ -36,6 +35,8 @@ _SHARERS = """
     WHERE locktype = 'advisory' AND classid::bigint = %s AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY objid
 """
+_APPLICATION_NAME = "knowledge endpoints"
+_Connection = psycopg.Connection[tuple[object, ...]]
 _logger = logging.getLogger(__name__)
 
 
@@ -179,32 +180,57 @@ class EndpointBoards:
         """Hears notifications for as long as we live, over as many connections as that takes."""
         while True:
             try:
-                connection = await self._database.dedicated_async_connection("knowledge endpoints")
-                async with connection:
+                connection, standings = await self._connected()
+                try:
+                    for key, standing in standings.items():
+                        self._boards[key.id].tell(standing)
                     await self._hear_from(connection)
+                finally:
+                    await asyncio.to_thread(self._database.keep, connection, _APPLICATION_NAME)
             except (psycopg.Error, KnowledgeError) as error:
                 _logger.warning("nothing is heard about endpoints from other processes: %s", error)
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _hear_from(self, connection: "psycopg.AsyncConnection[tuple[Any, ...]]") -> None:
-        await connection.execute(f"LISTEN {CHANNEL}".encode())
-        locks = [board.lock for board in self._boards.values()]
-        await connection.execute(_LOCK, (_LOCK_CLASS, locks))
-        if self._shares_rates:
-            await asyncio.to_thread(self._rows.tell_sharers, self._keys)
-        for key, standing in (await asyncio.to_thread(self._rows.read_all, self._keys)).items():
-            self._boards[key.id].tell(standing)
+    async def _connected(self) -> tuple[_Connection, dict[EndpointKey, Standing]]:
+        """As `_connect`, off the event loop; a connection that comes when nobody wants it any more is not lost."""
+        connecting = asyncio.create_task(asyncio.to_thread(self._connect))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with suppress(psycopg.Error, KnowledgeError):
+                connection, _ = await connecting
+                await asyncio.to_thread(self._database.keep, connection, _APPLICATION_NAME)
+            raise
+
+    def _connect(self) -> tuple[_Connection, dict[EndpointKey, Standing]]:
+        """A connection that listens and by which we are counted, and how the endpoints stand since."""
+        connection = self._database.dedicated_connection(_APPLICATION_NAME)
+        try:
+            connection.execute(f"LISTEN {CHANNEL}".encode())
+            connection.execute(_LOCK, (_LOCK_CLASS, [board.lock for board in self._boards.values()]))
+            if self._shares_rates:
+                self._rows.tell_sharers(self._keys)
+            return connection, self._rows.read_all(self._keys)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _hear_from(self, connection: _Connection) -> None:
         if self._shares_rates:
             await asyncio.sleep(_SETTLING_SECONDS)
         timeout = _COUNT_SECONDS if self._shares_rates else None
         is_due = self._shares_rates
         while True:
             if is_due:
-                await self._count_sharers(connection)
+                counts = await asyncio.to_thread(_count_sharers, connection)
+                for board in self._boards.values():
+                    board.tell(Sharers(max(1, counts.get(board.lock, 0))))
             self._heard.set()
-            # To its end: what came in one packet with the first would otherwise be lost.
-            async with aclosing(connection.notifies(timeout=timeout, stop_after=1)) as notifications:
-                changes = [self._take(json.loads(notification.payload)) async for notification in notifications]
+            # Something may have come with the count.
+            news = list(connection.notifies(timeout=0))
+            if not news and await _is_readable(connection, timeout):
+                news = list(connection.notifies(timeout=0))
+            changes = [self._take(json.loads(notification.payload)) for notification in news]
             is_due = self._shares_rates and (any(changes) or not changes)
 
     def _take(self, news: dict[str, Any]) -> bool:
@@ -224,8 +250,23 @@ class EndpointBoards:
             return True
         return False
 
-    async def _count_sharers(self, connection: "psycopg.AsyncConnection[tuple[Any, ...]]") -> None:
-        cursor = await connection.execute(_SHARERS, (_LOCK_CLASS,))
-        counts = Counter(dict(await cursor.fetchall()))
-        for board in self._boards.values():
-            board.tell(Sharers(max(1, counts[board.lock])))
+
+def _count_sharers(connection: _Connection) -> dict[int, int]:
+    """How many use an endpoint, by its lock; those that nobody uses are left out."""
+    found: list[Any] = connection.execute(_SHARERS, (_LOCK_CLASS,)).fetchall()
+    return dict(found)
+
+
+async def _is_readable(connection: _Connection, timeout_seconds: float | None) -> bool:
+    """Waits until it is, or the time is over. psycopg itself would look ten times a second."""
+    loop, is_readable = asyncio.get_running_loop(), asyncio.Event()
+    descriptor = connection.fileno()
+    loop.add_reader(descriptor, is_readable.set)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await is_readable.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True

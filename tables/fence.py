@@ -19,7 +19,9 @@ from sqlalchemy.orm import Session
 from knowledge.errors import FenceLost, StoreUnavailable
 from knowledge.ids import FlowRunId
 from tables.session import Database
+from tables.signals import CHANNEL
 
+_APPLICATION_NAME = "knowledge fence"
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
 _HELD = text(
@@ -81,10 +83,12 @@ class Fence:
         self._patience_seconds = patience_seconds
         self._is_ours: Callable[[], bool] = lambda: True
         self._on_loss: Callable[[], object] = lambda: None
+        self._hear: Callable[[str], object] = lambda news: None
         self._connection: _Connection | None = None
         self._regaining: asyncio.Task[None] | None = None
         self._descriptor: int | None = None
         self._is_lost = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def take(self) -> bool:
         """Whether the flow run is ours now; if not, another live process has it.
@@ -92,6 +96,7 @@ class Fence:
         Raises:
             StoreUnavailable: the database did not answer for as long as our patience lasts.
         """
+        self._loop = asyncio.get_running_loop()
         taken = await self._patiently(self._try_lock)
         if taken:
             self._watch()
@@ -101,6 +106,10 @@ class Fence:
         """From now on a lock taken again is only good if `is_ours`, called in a thread, says so; else `on_loss`."""
         self._is_ours = is_ours
         self._on_loss = on_loss
+
+    def listen(self, hear: Callable[[str], object]) -> None:
+        """From now on `hear` is called, in the event loop, with what is notified on `CHANNEL`; some may be missed."""
+        self._hear = hear
 
     async def held(self) -> None:
         """Returns while, or as soon as, the lock is held: await it before every write.
@@ -132,7 +141,7 @@ class Fence:
         await asyncio.to_thread(self._disconnect)
 
     def _watch(self) -> None:
-        # An idle connection has something to read when it is closed, and almost never otherwise.
+        # An idle connection has something to read when it is closed, when there is news, and almost never otherwise.
         assert self._connection is not None
         self._descriptor = self._connection.fileno()
         asyncio.get_running_loop().add_reader(self._descriptor, self._examine)
@@ -160,6 +169,7 @@ class Fence:
         self._regaining = None
 
     def _is_connected(self) -> bool:
+        """Whether it is; reading the answer takes in news as well."""
         assert self._connection is not None
         try:
             self._connection.execute("SELECT 1")
@@ -190,22 +200,30 @@ class Fence:
 
     def _try_lock(self) -> bool:
         self._disconnect()
-        connection = self._database.dedicated_connection("knowledge fence")
+        connection = self._database.dedicated_connection(_APPLICATION_NAME)
         try:
             row = connection.execute("SELECT pg_try_advisory_lock(%s::bigint)", (self._key,)).fetchone()
+            if row and row[0]:
+                connection.execute(f"LISTEN {CHANNEL}".encode())
         except psycopg.Error as error:
             connection.close()
             raise StoreUnavailable(f"the database did not answer: {error}") from error
         if row is None or not row[0]:
             connection.close()
             return False
+        connection.add_notify_handler(self._pass_on)
         self._connection = connection
         return True
 
+    def _pass_on(self, news: psycopg.Notify) -> None:
+        """Called in the thread that reads the connection."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._hear, news.payload)
+
     def _disconnect(self) -> None:
-        """Closes the connection; the lock is free when this returns, rather than a moment later."""
+        """Leaves the connection to this process's next fence; the lock is free when this returns."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
-            connection.close()
+        if connection is None:
+            return
+        connection.remove_notify_handler(self._pass_on)
+        self._database.keep(connection, _APPLICATION_NAME)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     select,
+    text,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -26,7 +27,7 @@ from knowledge.domain import Evidence, ExecutionStatus, KnowledgeGraph
 from knowledge.errors import NotFound
 from knowledge.ids import DocumentId, ExecutionId, ExtractionId, OntologyId, OrganizationId, RelationId
 from tables.base import OrgTable, table_of
-from tables.bulk import Columns, upsert
+from tables.bulk import Columns, insert_new, upsert
 from tables.extractions import ensure_extraction
 from tables.graph import EmbeddingRow, EntityRow, EvidenceRow, ExtractionRow, MentionRow, RelationRow
 from tables.graph_rows import (
@@ -41,6 +42,10 @@ from tables.graph_rows import (
 )
 from tables.session import Database
 from tables.workflow import WorkflowExecution
+
+# A connection keeps the plans by which foreign keys are checked. Those made while a table was small lead through all
+# rows of the organisation, or of the table, for every row that is inserted, until the table is analysed.
+_PLAN_ANEW = text("DISCARD PLANS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,11 @@ def publish(
     with database.org_session(organization_id) as session:
         ensure_extraction(session, organization_id, graph.extraction_id, graph.document_id, graph.ontology_id)
         _lock(session, organization_id, graph.extraction_id)
-        is_new = not _has_entities(session, organization_id, graph.extraction_id)
+        session.execute(_PLAN_ANEW)
+        if not _has_entities(session, organization_id, graph.extraction_id):
+            return sum(insert_new(session, table_of(model), wanted[model], common=common) for model in GRAPH_TABLES)
         changed = sum(_upsert(session, model, common, wanted[model]) for model in GRAPH_TABLES)
-        if not is_new:
-            changed += sum(_remove_others(session, model, common, wanted[model]) for model in reversed(GRAPH_TABLES))
-    return changed
+        return changed + sum(_remove_others(session, model, common, wanted[model]) for model in reversed(GRAPH_TABLES))
 
 
 def _lock(session: Session, organization_id: OrganizationId, extraction_id: ExtractionId) -> None:

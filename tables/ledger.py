@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Select, Update, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -50,7 +50,22 @@ class Ledger:
         host: str,
         holder: str | None = None,
     ) -> WorkflowExecutionState:
-        """The running execution of this flow run: a new one, or the one that it had.
+        """The execution that `take_up` has begun or gone on with."""
+        return self.take_up(
+            flow_run_id, document_name=document_name, parameters=parameters, pid=pid, host=host, holder=holder
+        )[1]
+
+    def take_up(
+        self,
+        flow_run_id: FlowRunId | None,
+        *,
+        document_name: str,
+        parameters: Mapping[str, object],
+        pid: int,
+        host: str,
+        holder: str | None = None,
+    ) -> tuple[ExecutionStatus | None, WorkflowExecutionState]:
+        """The running execution of this flow run, after the status that it had: None, if it is a new one.
 
         `holder` is who works on it from now on. An earlier end or error of it is forgotten.
         """
@@ -73,10 +88,12 @@ class Ledger:
                 "error": None,
             },
         ).returning(run)
+        mine = run.organization_id == self._organization_id, run.flow_run_id == flow_run_id
         with self._session() as session:
+            before = session.scalar(select(run.status).where(*mine, run.deleted_at.is_(None)))
             state = state_of(session.scalars(upsert, execution_options=_REREAD).one())
             self._announce(session, state.id, f"taken up again ({state.resumes})" if state.resumes else "begun")
-            return state
+            return before, state
 
     def await_process(self, execution_id: ExecutionId, *, counted: bool) -> WorkflowExecutionState:
         """The execution, now waiting for a process to take it up; whoever held it has it no more.
@@ -175,16 +192,27 @@ class Ledger:
         status: ExecutionStatus,
         error: str | None,
         statistics: ExecutionStatistics,
+        *,
+        adds_attempts: bool = False,
     ) -> WorkflowExecutionState:
-        """The execution at its end, with its numbers; `error` says why, unless it completed."""
-        changes = self._update(execution_id).values(
-            status=status,
-            error=None if error is None else storable_text(error),
-            ended_at=func.now(),
-            fraction=1.0 if status is ExecutionStatus.COMPLETED else WorkflowExecution.fraction,
-            **asdict(statistics),
-        )
-        return self._announced(changes, execution_id)
+        """The execution at its end, with its numbers; `error` says why, unless it completed.
+
+        With `adds_attempts` what it cost is what its attempts add up to, those of earlier processes too.
+        """
+        with self._session() as session:
+            if adds_attempts:
+                spent = activities.totals(session, self._organization_id, execution_id)
+                statistics = with_costs(statistics, spent)
+            changes = self._update(execution_id).values(
+                status=status,
+                error=None if error is None else storable_text(error),
+                ended_at=func.now(),
+                fraction=1.0 if status is ExecutionStatus.COMPLETED else WorkflowExecution.fraction,
+                **asdict(statistics),
+            )
+            state = _changed(session, changes, execution_id)
+            self._announce(session, execution_id)
+            return state
 
     def load(self, execution_id: ExecutionId) -> WorkflowExecutionState:
         """The execution as it stands."""
@@ -235,13 +263,13 @@ class Ledger:
         """
         if not batch and not steps and not answers:
             return
-        with self._session() as session:
+        with self._database.org_cursor(self._organization_id) as cursor:
             if answers:
-                results.store(session, self._organization_id, answers)
+                results.store(cursor, self._organization_id, answers)
             if batch:
-                activities.record(session, self._organization_id, batch)
+                activities.record(cursor, self._organization_id, batch)
             if steps:
-                progress.append(session, self._organization_id, steps)
+                progress.append(cursor, self._organization_id, steps)
 
     def load_activities(self, execution_id: ExecutionId) -> tuple[ActivityRecord, ...]:
         """All attempts of the execution, in the order of their beginning."""
@@ -303,6 +331,19 @@ class Ledger:
     def _update(self, execution_id: ExecutionId) -> Update:
         run = WorkflowExecution
         return update(run).where(run.organization_id == self._organization_id, run.id == execution_id)
+
+
+def with_costs(found: ExecutionStatistics, spent: ExecutionStatistics) -> ExecutionStatistics:
+    """`found`, with the calls and tokens of `spent`, and the failed items of whichever has more."""
+    return replace(
+        found,
+        model_calls=spent.model_calls,
+        cached_calls=spent.cached_calls,
+        embedding_calls=spent.embedding_calls,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        failed_items=max(found.failed_items, spent.failed_items),
+    )
 
 
 def _changed(session: Session, changes: Update, execution_id: ExecutionId) -> WorkflowExecutionState:

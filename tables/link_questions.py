@@ -42,11 +42,12 @@ _LINKS = text(
     ORDER BY link.score DESC, link.id
     """
 )
-# Bounded, whatever there is: vectors of the newest extractions, and the entities most often named.
+# Bounded, whatever there is: vectors of the newest extractions, and the entities most often named. The part that is the
+# whole vector is a copy: large ones are stored apart, and would be read from there for each comparison.
 _NEAR = text(
     """
     WITH pool AS MATERIALIZED (
-        SELECT e.* FROM (
+        SELECT e.entity_id, e.model, e.dimensions, subvector(e.vector, 1, e.dimensions) AS vector FROM (
             SELECT x.id FROM knowledge.extraction x
             WHERE x.organization_id = :organization_id AND x.deleted_at IS NULL AND x.document_id <> :document
             ORDER BY x.created_at DESC, x.id
@@ -56,20 +57,23 @@ _NEAR = text(
             WHERE e.organization_id = :organization_id AND e.extraction_id = newest.id ORDER BY e.id
         ) e LIMIT :compared
     ), own AS MATERIALIZED (
-        SELECT e.entity_id, e.model, e.dimensions, e.vector FROM knowledge.embedding e
+        SELECT e.entity_id, e.model, e.dimensions, subvector(e.vector, 1, e.dimensions) AS vector
+        FROM knowledge.embedding e
         WHERE e.organization_id = :organization_id AND e.extraction_id = :extraction
         ORDER BY (
             SELECT count(*) FROM knowledge.mention m
             WHERE m.organization_id = :organization_id AND m.extraction_id = :extraction AND m.entity_id = e.entity_id
         ) DESC, e.id LIMIT :own
     )
-    SELECT own.entity_id, near.entity_id, near.cosine FROM own
+    SELECT own.entity_id, near.entity_id FROM own
     CROSS JOIN LATERAL (
-        SELECT p.entity_id, 1 - (p.vector <=> own.vector) AS cosine FROM pool p
-        WHERE p.model = own.model AND p.dimensions = own.dimensions AND 1 - (p.vector <=> own.vector) >= :least
-        ORDER BY p.vector <=> own.vector, p.entity_id LIMIT :nearest
+        SELECT compared.* FROM (
+            SELECT p.entity_id, p.vector <=> own.vector AS distance FROM pool p
+            WHERE p.dimensions = own.dimensions AND p.model = own.model OFFSET 0
+        ) compared
+        WHERE 1 - compared.distance >= :least ORDER BY compared.distance, compared.entity_id LIMIT :nearest
     ) near
-    ORDER BY near.cosine DESC, 1, 2
+    ORDER BY near.distance, 1, 2
     """
 )
 _CONTEXTS = text(

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, Index, and_, or_, select, text, update
+from sqlalchemy import JSON, ColumnElement, Index, and_, bindparam, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from knowledge.domain import Entity
@@ -21,7 +21,7 @@ from knowledge.linking import (
 )
 from knowledge.stages.names import folded_name
 from tables.base import OrgTable, table_of, within_extraction, within_organization
-from tables.bulk import Columns, upsert
+from tables.bulk import Columns, insert_new, upsert
 from tables.graph import EntityRow, ExtractionRow
 from tables.session import Database
 
@@ -31,6 +31,63 @@ _NAMESAKES_KEY = "namesakes"
 """Kept among the keys of an entity whose document's graph has another entity of one of its names."""
 PERSON = "person"
 _DATE_TYPES = ("date", "dateTime", "gYear", "gYearMonth")
+
+
+# What is sought is one text, in which ids are parted by spaces: an array's items would be quoted one by one.
+# By index from each: OFFSET 0 keeps the planner from joining by something else, as it does before it has statistics.
+_CANDIDATES = text(
+    """
+    SELECT own.key, ARRAY(
+        SELECT near.entity_id FROM knowledge.entity_name near
+        WHERE near.organization_id = :organization_id AND near.key = own.key AND near.deleted_at IS NULL
+            AND near.extraction_id <> ALL(:of_document)
+        ORDER BY near.created_at, near.id LIMIT :most
+    )
+    FROM json_array_elements_text(:keys) AS own(key)
+    """
+).bindparams(bindparam("keys", type_=JSON))
+_ENTITIES = text(
+    """
+    SELECT e.id, e.label, e.classes, e.aliases FROM unnest(string_to_array(:ids, ' ')) AS wanted(id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM knowledge.entity e WHERE e.organization_id = :organization_id AND e.id = wanted.id OFFSET 0
+    ) e
+    """
+)
+_FACTS = text(
+    """
+    SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
+    FROM unnest(string_to_array(:ids, ' ')) AS own(id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM knowledge.relation r
+        WHERE r.organization_id = :organization_id AND r.subject_id = own.id OFFSET 0
+    ) r
+    LEFT JOIN LATERAL (
+        SELECT o.label FROM knowledge.entity o
+        WHERE o.organization_id = :organization_id AND o.id = r.object_id OFFSET 0
+    ) o ON true
+    UNION ALL
+    SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
+    FROM unnest(string_to_array(:ids, ' ')) AS own(id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM knowledge.relation r
+        WHERE r.organization_id = :organization_id AND r.object_id = own.id OFFSET 0
+    ) r
+    CROSS JOIN LATERAL (
+        SELECT s.label FROM knowledge.entity s
+        WHERE s.organization_id = :organization_id AND s.id = r.subject_id OFFSET 0
+    ) s
+    """
+)
+_NAMESAKES = text(
+    """
+    SELECT n.entity_id FROM unnest(string_to_array(:ids, ' ')) AS noted(id)
+    CROSS JOIN LATERAL (
+        SELECT n.entity_id FROM knowledge.entity_name n
+        WHERE n.organization_id = :organization_id AND n.id = noted.id OFFSET 0
+    ) n
+    """
+)
 
 
 class EntityNameRow(OrgTable):
@@ -82,7 +139,8 @@ def link_entities(
         StoreUnavailable: the database did not answer; nothing has changed.
     """
     with database.org_session(organization_id) as session:
-        extraction = session.get(ExtractionRow, (organization_id, extraction_id))
+        # Locked, so that two who link the same take turns and the second finds the names.
+        extraction = session.get(ExtractionRow, (organization_id, extraction_id), with_for_update={"key_share": True})
         if extraction is None:
             raise NotFound("extraction", extraction_id)
         own = _entities_of(session, organization_id, extraction_id)
@@ -128,7 +186,11 @@ def _write_keys(
         "deleted_at": None,
         "deleted_by": None,
     }
-    table = table_of(EntityNameRow)
+    row, table = EntityNameRow, table_of(EntityNameRow)
+    known = select(row.id).where(row.organization_id == organization_id, row.extraction_id == extraction_id).limit(1)
+    if session.scalar(known) is None:
+        insert_new(session, table, rows, common=common)
+        return
     upsert(
         session,
         table,
@@ -145,50 +207,35 @@ def _candidates(
     organization_id: OrganizationId,
     document_id: DocumentId,
     keys: Mapping[EntityId, frozenset[str]],
-) -> list[tuple[EntityId, EntityId]]:
-    """Pairs of the document's entities and others', of other documents, who have a key that they seek; sorted."""
-    query = text(
-        """
-        SELECT DISTINCT own.entity_id, other.entity_id
-        FROM unnest(CAST(:ids AS text[]), CAST(:sought AS text[])) AS own(entity_id, key)
-        CROSS JOIN LATERAL (
-            SELECT near.entity_id FROM knowledge.entity_name near
-            WHERE near.organization_id = :organization_id AND near.key = own.key AND near.deleted_at IS NULL
-                AND near.extraction_id <> ALL(:of_document)
-            ORDER BY near.created_at, near.id LIMIT :most
-        ) other
-        ORDER BY 1, 2
-        """
-    )
+) -> set[tuple[EntityId, EntityId]]:
+    """Pairs of the document's entities and others', of other documents, who have a key that they seek."""
+    seeking: defaultdict[str, list[EntityId]] = defaultdict(list)
+    for entity_id, own in keys.items():
+        for key in sought_by(own):
+            seeking[key].append(entity_id)
     of_document = select(ExtractionRow.id).where(
         ExtractionRow.organization_id == organization_id, ExtractionRow.document_id == document_id
     )
-    sought = [(entity_id, key) for entity_id, own in keys.items() for key in sorted(sought_by(own))]
     parameters = {
         "organization_id": organization_id,
-        "ids": [id_ for id_, _ in sought],
-        "sought": [key for _, key in sought],
+        "keys": sorted(seeking),
         "of_document": list(session.scalars(of_document)),
         "most": _MOST_CANDIDATES,
     }
-    return [(EntityId(one), EntityId(other)) for one, other in session.execute(query, parameters).all()]
+    found = session.execute(_CANDIDATES, parameters).all()
+    ids = {id_: EntityId(id_) for id_ in {id_ for _, others in found for id_ in others}}
+    return {(one, ids[other]) for key, others in found for one in seeking[key] for other in others}
 
 
 def entities_by_id(
     session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]
 ) -> dict[EntityId, Entity]:
     """Those of the entities that the organisation has."""
-    # OFFSET 0 keeps the planner from joining by something else than ids, as it does before it has statistics.
-    query = text(
-        """
-        SELECT e.id, e.label, e.classes, e.aliases FROM unnest(CAST(:ids AS text[])) AS wanted(id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM knowledge.entity e WHERE e.organization_id = :organization_id AND e.id = wanted.id OFFSET 0
-        ) e
-        """
-    )
-    rows = session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all()
-    return {(id_ := EntityId(row.id)): Entity(id_, row.label, tuple(row.classes), tuple(row.aliases)) for row in rows}
+    wanted = {id_: id_ for id_ in ids}
+    rows = session.execute(_ENTITIES, {"organization_id": organization_id, "ids": " ".join(sorted(wanted))}).all()
+    return {
+        wanted[id_]: Entity(wanted[id_], label, tuple(classes), tuple(aliases)) for id_, label, classes, aliases in rows
+    }
 
 
 def describe(
@@ -196,13 +243,15 @@ def describe(
 ) -> dict[EntityId, Described]:
     """The entities with what their documents say of them."""
     by_id = {entity.id: entity for entity in entities}
-    facts: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    dates: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    facts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    dates: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entity_id, predicate, name, value, datatype in _facts(session, organization_id, by_id):
-        said = (predicate, folded_name(name or "") if value is None else value)
-        facts[entity_id].add(said)
+        if value is None:
+            facts[entity_id].append((predicate, folded_name(name or "")))
+            continue
+        facts[entity_id].append((predicate, value))
         if datatype is not None and datatype.rpartition("#")[2] in _DATE_TYPES:
-            dates[entity_id].add(said)
+            dates[entity_id].append((predicate, value))
     namesakes = _namesakes(session, organization_id, by_id)
     return {
         id_: Described(entity, frozenset(facts[id_]), frozenset(dates[id_]), id_ in namesakes)
@@ -214,50 +263,13 @@ def _facts(
     session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]
 ) -> Iterable[tuple[str, str, str | None, str | None, str | None]]:
     """Entity, predicate (inverse ones with a caret), name of the other end, lexical form and datatype of the value."""
-    # OFFSET 0: as above.
-    query = text(
-        """
-        SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
-        FROM unnest(CAST(:ids AS text[])) AS own(id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM knowledge.relation r
-            WHERE r.organization_id = :organization_id AND r.subject_id = own.id OFFSET 0
-        ) r
-        LEFT JOIN LATERAL (
-            SELECT o.label FROM knowledge.entity o
-            WHERE o.organization_id = :organization_id AND o.id = r.object_id OFFSET 0
-        ) o ON true
-        UNION ALL
-        SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
-        FROM unnest(CAST(:ids AS text[])) AS own(id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM knowledge.relation r
-            WHERE r.organization_id = :organization_id AND r.object_id = own.id OFFSET 0
-        ) r
-        CROSS JOIN LATERAL (
-            SELECT s.label FROM knowledge.entity s
-            WHERE s.organization_id = :organization_id AND s.id = r.subject_id OFFSET 0
-        ) s
-        """
-    )
-    for row in session.execute(query, {"organization_id": organization_id, "ids": sorted(ids)}).all():
-        yield row[0], row[1], row[2], row[3], row[4]
+    return session.execute(_FACTS, {"organization_id": organization_id, "ids": " ".join(sorted(ids))}).all()
 
 
 def _namesakes(session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]) -> set[str]:
     """Those that share their document's graph with another entity that has one of their names, as was noted then."""
-    # OFFSET 0: as above.
-    query = text(
-        """
-        SELECT n.entity_id FROM unnest(CAST(:ids AS text[])) AS noted(id)
-        CROSS JOIN LATERAL (
-            SELECT n.entity_id FROM knowledge.entity_name n
-            WHERE n.organization_id = :organization_id AND n.id = noted.id OFFSET 0
-        ) n
-        """
-    )
-    noted = [EntityNameId.derive(id_, _NAMESAKES_KEY) for id_ in sorted(ids)]
-    return set(session.scalars(query, {"organization_id": organization_id, "ids": noted}))
+    noted = sorted(EntityNameId.derive(id_, _NAMESAKES_KEY) for id_ in ids)
+    return set(session.scalars(_NAMESAKES, {"organization_id": organization_id, "ids": " ".join(noted)}))
 
 
 def write_links(

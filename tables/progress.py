@@ -16,7 +16,7 @@ from knowledge.errors import NotFound
 from knowledge.ids import ExecutionId, OrganizationId, ProgressEventId
 from knowledge.progress import ProgressEvent, ProgressStep
 from tables.execution_rows import progress_json
-from tables.session import Database
+from tables.session import Cursor, Database
 from tables.storable import storable_text
 from tables.workflow import ProgressEventRow, WorkflowExecution
 
@@ -24,37 +24,38 @@ CHANNEL = "knowledge_progress"
 """Where each transaction that appends notifies once: the execution's id, a space, and its last event's number."""
 
 # No event says less than the one before, whoever wrote that: the row as it was is where the highest so far begin.
-_APPEND = text(f"""
+_APPEND = f"""
     WITH event AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS event(position int, id text, stage text,
+        SELECT * FROM jsonb_to_recordset(CAST(%(events)s AS jsonb)) AS event(position int, id text, stage text,
             current int, total int, fraction float8, model_calls int, cached_calls int, message text,
             happened_at timestamptz)
     ), before AS (
         SELECT last_event, fraction, model_calls, cached_calls FROM knowledge.workflow_execution
-        WHERE organization_id = :organization_id AND id = :execution_id AND deleted_at IS NULL FOR NO KEY UPDATE
+        WHERE organization_id = %(organization_id)s AND id = %(execution_id)s AND deleted_at IS NULL FOR NO KEY UPDATE
     ), run AS (
         UPDATE knowledge.workflow_execution AS run SET
-            last_event = before.last_event + :count,
+            last_event = before.last_event + %(count)s,
             fraction = greatest(before.fraction, (SELECT max(fraction) FROM event)),
-            progress = run.progress || CAST(:progress AS jsonb),
-            stage = :stage,
+            progress = run.progress || CAST(%(progress)s AS jsonb),
+            stage = %(stage)s,
             model_calls = greatest(before.model_calls, (SELECT max(model_calls) FROM event)),
             cached_calls = greatest(before.cached_calls, (SELECT max(cached_calls) FROM event))
         FROM before
-        WHERE run.organization_id = :organization_id AND run.id = :execution_id
+        WHERE run.organization_id = %(organization_id)s AND run.id = %(execution_id)s
         RETURNING run.status, run.last_event
     ), written AS (
         INSERT INTO knowledge.progress_event (organization_id, id, execution_id, number, status, stage, current, total,
             fraction, model_calls, cached_calls, message, happened_at)
-        SELECT :organization_id, event.id, :execution_id, before.last_event + position, run.status, event.stage,
+        SELECT %(organization_id)s, event.id, %(execution_id)s, before.last_event + position, run.status, event.stage,
             current, total, greatest(before.fraction, max(event.fraction) OVER so_far),
             greatest(before.model_calls, max(event.model_calls) OVER so_far),
             greatest(before.cached_calls, max(event.cached_calls) OVER so_far), message, happened_at
         FROM event, before, run
         WINDOW so_far AS (ORDER BY position)
     )
-    SELECT pg_notify('{CHANNEL}', CAST(:execution_id AS text) || ' ' || last_event) FROM run
-""")
+    SELECT pg_notify('{CHANNEL}', CAST(%(execution_id)s AS text) || ' ' || last_event) FROM run
+"""
+_WRITTEN = "SELECT id FROM knowledge.progress_event WHERE organization_id = %s AND id = ANY(%s::text[])"
 _COLUMNS = [getattr(ProgressEventRow, field.name) for field in fields(ProgressEvent)]
 _ANNOUNCE = text(f"""
     WITH run AS (
@@ -116,7 +117,7 @@ class ProgressJournal:
             return tuple(ProgressEvent(*row) for row in session.execute(query))
 
 
-def append(session: Session, organization_id: OrganizationId, steps: Sequence[ProgressStep]) -> None:
+def append(cursor: Cursor, organization_id: OrganizationId, steps: Sequence[ProgressStep]) -> None:
     """Writes the steps, all of one execution, as its next events, and notes in its row how far it is.
 
     Their fractions and calls are raised to those of the event before, should they be lower.
@@ -124,7 +125,7 @@ def append(session: Session, organization_id: OrganizationId, steps: Sequence[Pr
     Raises:
         NotFound: the organisation has no such execution.
     """
-    steps = _unwritten(session, organization_id, steps)
+    steps = _unwritten(cursor, organization_id, steps)
     if not steps:
         return
     execution_id = steps[0].execution_id
@@ -136,19 +137,18 @@ def append(session: Session, organization_id: OrganizationId, steps: Sequence[Pr
         "stage": max((step.progress.stage for step in steps), key=list(Stage).index).value,
         "events": json.dumps([_event(position, step) for position, step in enumerate(steps, 1)]),
     }
-    if session.execute(_APPEND, values).one_or_none() is None:
+    if cursor.execute(_APPEND.encode(), values).fetchone() is None:
         raise NotFound("execution", execution_id)
 
 
 def _unwritten(
-    session: Session, organization_id: OrganizationId, steps: Sequence[ProgressStep]
+    cursor: Cursor, organization_id: OrganizationId, steps: Sequence[ProgressStep]
 ) -> Sequence[ProgressStep]:
     """The steps without those that a commit whose outcome nobody heard of has written."""
-    event, uncertain = ProgressEventRow, [step.id for step in steps if step.is_uncertain]
+    uncertain = [step.id for step in steps if step.is_uncertain]
     if not uncertain:
         return steps
-    query = select(event.id).where(event.organization_id == organization_id, event.id.in_(uncertain))
-    written = set(session.scalars(query))
+    written = {id_ for (id_,) in cursor.execute(_WRITTEN, (organization_id, uncertain)).fetchall()}
     return [step for step in steps if step.id not in written]
 
 

@@ -3,25 +3,24 @@
 import hashlib
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ARRAY, Text, any_, bindparam, select, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+import psycopg
 
 from knowledge.errors import ResultNotPersisted, StoreUnavailable
 from knowledge.ids import OrganizationId, ResultId
-from tables.graph import StageResult
-from tables.session import Database
+from tables.session import Cursor, Database
 
 # Columns travel as arrays, so the statement is the same for any number of results. It returns what the database then
 # has. Two processes that store the same keys lock their rows in the same order.
-_UPSERT = text("""
+_UPSERT = """
     INSERT INTO knowledge.stage_result AS result (organization_id, id, key, payload, digest)
-    SELECT :organization_id, id, key, payload, digest
-    FROM unnest(CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:payloads AS bytea[]), CAST(:digests AS text[]))
+    SELECT %(organization_id)s, id, key, payload, digest
+    FROM unnest(%(ids)s::text[], %(keys)s::text[], %(payloads)b::bytea[], %(digests)s::text[])
         AS given(id, key, payload, digest)
     ON CONFLICT (organization_id, key) DO UPDATE SET payload = excluded.payload, digest = excluded.digest
-    RETURNING result.key, encode(sha256(result.payload), 'hex') AS digest
-""")
+    RETURNING result.key, encode(sha256(result.payload), 'hex')
+"""
+_FIND = "SELECT key FROM knowledge.stage_result WHERE organization_id = %s AND key = ANY(%s::text[])"
+_READ = "SELECT key, payload FROM knowledge.stage_result WHERE organization_id = %s AND key = ANY(%s::text[])"
 
 
 class ResultStore:
@@ -36,11 +35,7 @@ class ResultStore:
         Raises:
             StoreUnavailable: the database did not answer.
         """
-        query = select(StageResult.payload).where(
-            StageResult.organization_id == organization_id, StageResult.key == key
-        )
-        with self._database.org_session(organization_id) as session:
-            return session.scalar(query)
+        return self.read_many(organization_id, [key]).get(key)
 
     def read_many(self, organization_id: OrganizationId, keys: Collection[str]) -> dict[str, bytes]:
         """The results stored under these keys, in one query; keys without a result are left out.
@@ -48,12 +43,17 @@ class ResultStore:
         Raises:
             StoreUnavailable: the database did not answer.
         """
-        wanted = bindparam("wanted", sorted(keys), type_=ARRAY(Text))
-        query = select(StageResult.key, StageResult.payload).where(
-            StageResult.organization_id == organization_id, StageResult.key == any_(wanted)
-        )
-        with self._database.org_session(organization_id) as session:
-            return {row.key: row.payload for row in session.execute(query)}
+        with self._database.org_cursor(organization_id) as cursor:
+            return dict(cursor.execute(_READ, (organization_id, sorted(keys)), binary=True).fetchall())
+
+    def find(self, organization_id: OrganizationId, keys: Collection[str]) -> frozenset[str]:
+        """Those of the keys under which a result is stored, in one query.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        with self._database.org_cursor(organization_id) as cursor:
+            return frozenset(key for (key,) in cursor.execute(_FIND, (organization_id, sorted(keys))).fetchall())
 
     def write(self, organization_id: OrganizationId, key: str, payload: bytes) -> None:
         """Stores the result under `key`, in place of an earlier one, and returns once it is durable.
@@ -70,14 +70,14 @@ class ResultStore:
             ResultNotPersisted: one is not stored, or not as it was given; then none is.
         """
         try:
-            with self._database.org_session(organization_id) as session:
-                store(session, organization_id, payloads)
-        except (StoreUnavailable, SQLAlchemyError) as error:
+            with self._database.org_cursor(organization_id) as cursor:
+                store(cursor, organization_id, payloads)
+        except (StoreUnavailable, psycopg.Error) as error:
             raise ResultNotPersisted(f"the result {next(iter(payloads))!r} could not be stored: {error}") from error
 
 
-def store(session: Session, organization_id: OrganizationId, payloads: Mapping[str, bytes]) -> None:
-    """Stores all results, by key, in place of earlier ones; they are durable when the session has committed.
+def store(cursor: Cursor, organization_id: OrganizationId, payloads: Mapping[str, bytes]) -> None:
+    """Stores all results, by key, in place of earlier ones; they are durable when the transaction has committed.
 
     Raises:
         ResultNotPersisted: one is not stored as it was given.
@@ -90,7 +90,7 @@ def store(session: Session, organization_id: OrganizationId, payloads: Mapping[s
         "payloads": [payloads[key] for key in keys],
         "digests": [_digest(payloads[key]) for key in keys],
     }
-    stored = {row.key: row.digest for row in session.execute(_UPSERT, rows)}
+    stored = dict(cursor.execute(_UPSERT, rows).fetchall())
     for key, payload in payloads.items():
         if stored.get(key) != _digest(payload):
             raise ResultNotPersisted(f"the result {key!r} was stored as something else: try again")

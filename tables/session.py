@@ -2,9 +2,10 @@
 
 import hashlib
 import select
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -27,6 +28,8 @@ from knowledge.errors import ConfigurationError, KnowledgeError, StoreUnavailabl
 from knowledge.ids import OrganizationId
 from tables.row_security import APP_ROLE, OPERATOR_ROLE
 
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+"""The driver's, whose transaction is an organisation's."""
 _ORGANIZATION = "organization_id"
 # Each begins a transaction and takes a role in one message, so connections of the pool begin none by themselves.
 _ENTER = f"BEGIN; SET LOCAL ROLE {APP_ROLE}; SET LOCAL app.organization_id = "
@@ -79,9 +82,15 @@ def _enter_installation(session: Session, transaction: SessionTransaction, conne
 
 
 def _take_role(connection: Connection, role: str, statements: str) -> None:
-    try:
+    with _requiring_role(role, ProgrammingError, DataError):
         connection.exec_driver_sql(statements)
-    except (ProgrammingError, DataError) as error:
+
+
+@contextmanager
+def _requiring_role(role: str, *errors: type[Exception]) -> Generator[None]:
+    try:
+        yield
+    except errors as error:
         raise ConfigurationError(
             f"the database cannot be used as role {role} ({_first_line(error)}): migrate it, "
             f"and let the login take the role with GRANT {role} TO <login>"
@@ -90,11 +99,15 @@ def _take_role(connection: Connection, role: str, statements: str) -> None:
 
 def _require_open(connection: "psycopg.Connection[tuple[object, ...]]", *record: object) -> None:
     """A connection of the pool that the server has closed is not used; nor are those that are as old."""
-    readable = select.poll()
-    # An idle connection has something to read when it is closed, and almost never otherwise: no need to ask the server.
-    readable.register(connection.fileno(), select.POLLIN)
-    if readable.poll(0):
+    if _has_something_to_read(connection):
         raise InvalidatePoolError("the server has closed the connection")
+
+
+def _has_something_to_read(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    """An idle one has when it is closed, and almost never otherwise: no need to ask the server."""
+    readable = select.poll()
+    readable.register(connection.fileno(), select.POLLIN)
+    return bool(readable.poll(0))
 
 
 class Database:
@@ -105,6 +118,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._kept: defaultdict[str, list[psycopg.Connection[tuple[object, ...]]]] = defaultdict(list)
         event.listen(engine, "checkout", _require_open)
 
     @contextmanager
@@ -119,6 +133,33 @@ class Database:
         info = {_ORGANIZATION: OrganizationId(organization_id)}
         with _translating(), OrgSession(self._engine, expire_on_commit=False, info=info) as session, session.begin():
             yield session
+
+    @contextmanager
+    def org_cursor(self, organization_id: OrganizationId) -> Generator[Cursor]:
+        """As `org_session`, the driver's cursor: for what is sent so often that building statements is what it costs.
+
+        Errors of the driver that no outage and no missing migration explains come as they are.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: as `org_session`.
+        """
+        enter = _ENTER + sql.quote(OrganizationId(organization_id))
+        with _translating(), _translating_driver():
+            pooled = self._engine.raw_connection()
+            connection = cast("psycopg.Connection[tuple[Any, ...]]", pooled.driver_connection)
+            try:
+                with _requiring_role(APP_ROLE, psycopg.ProgrammingError, psycopg.DataError):
+                    connection.execute(enter.encode())
+                with connection.cursor() as cursor:
+                    yield cursor
+                connection.commit()
+            except BaseException:
+                # The pool rolls back what is left; what is broken it must not hand out again.
+                if connection.broken:
+                    pooled.invalidate()
+                raise
+            finally:
+                pooled.close()
 
     @contextmanager
     def operator_session(self) -> Generator[Session]:
@@ -153,14 +194,35 @@ class Database:
             yield bool(session.scalar(_TRY_LOCK, {"key": key}))
 
     def dedicated_connection(self, application_name: str) -> "psycopg.Connection[tuple[object, ...]]":
-        """A connection of its own, outside the pool, that commits each statement; the caller closes it.
+        """A connection of its own, outside the pool, that commits each statement; the caller closes or keeps it.
 
         Raises:
             StoreUnavailable: the database did not answer.
         """
+        kept = self._kept[application_name]
+        while kept:
+            connection = kept.pop()
+            if not _has_something_to_read(connection):
+                return connection
+            connection.close()
         arguments, named = self._connect_arguments(application_name)
         with _translating_driver():
             return psycopg.connect(*arguments, autocommit=True, **named)
+
+    def keep(self, connection: "psycopg.Connection[tuple[object, ...]]", application_name: str) -> None:
+        """Leaves a dedicated connection to whoever next asks for one of this name; a broken one is closed.
+
+        Its locks are free when this returns, not a moment later, and it listens to nothing. A new connection takes the
+        database longer than what most of them are for.
+        """
+        try:
+            connection.execute("SELECT pg_advisory_unlock_all(); UNLISTEN *")
+            # Whoever has it next is not to hear what came until now.
+            list(connection.notifies(timeout=0))
+        except psycopg.Error:
+            connection.close()
+        else:
+            self._kept[application_name].append(connection)
 
     async def dedicated_async_connection(self, application_name: str) -> "psycopg.AsyncConnection[tuple[object, ...]]":
         """As `dedicated_connection`, of the running event loop.
@@ -177,7 +239,10 @@ class Database:
         return arguments, {**_CONNECT_ARGUMENTS, **parameters, "application_name": application_name}
 
     def close(self) -> None:
-        """Closes the pooled connections; the database can be used again afterwards."""
+        """Closes connections that nobody uses; the database can be used again afterwards."""
+        for connections in self._kept.values():
+            while connections:
+                connections.pop().close()
         self._engine.dispose()
 
 
@@ -193,8 +258,10 @@ def _translating() -> Generator[None]:
 def _translating_driver() -> Generator[None]:
     try:
         yield
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"the database did not answer: {str(error).partition(chr(10))[0]}") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StoreUnavailable(f"the database did not answer: {_first_line(error)}") from error
+    except (UndefinedTable, UndefinedColumn, InvalidSchemaName) as error:
+        raise ConfigurationError(f"the database is not migrated to this version: {_first_line(error)}") from error
 
 
 def _translated(error: StatementError) -> Exception:
@@ -209,8 +276,9 @@ def _translated(error: StatementError) -> Exception:
     return error
 
 
-def _first_line(error: StatementError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
+def _first_line(error: Exception) -> str:
+    said = error.orig if isinstance(error, StatementError) else error
+    return str(said).strip().partition("\n")[0]
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -17,6 +17,8 @@ from tables.session import Database
 from tables.storable import storable_json, storable_text
 from tables.workflow import WorkflowExecution, WorkflowSignal
 
+CHANNEL = "knowledge_signals"
+"""Where each signal notifies when it is sent: the execution's id."""
 _FINAL = tuple(status for status in ExecutionStatus if status.is_final)
 
 
@@ -53,7 +55,9 @@ class Signals:
                 sent_at=func.clock_timestamp(),
                 sent_by=storable_text(sent_by),
             )
-            return _signal_of(session.scalars(row.returning(signal)).one())
+            sent = _signal_of(session.scalars(row.returning(signal)).one())
+            session.execute(select(func.pg_notify(CHANNEL, execution_id)))
+            return sent
 
     def history(self, execution_id: ExecutionId) -> tuple[Signal, ...]:
         """All signals to the execution, in the order of their numbers; none for an unknown execution."""

@@ -14,9 +14,10 @@ from knowledge.ids import ActivityId, ExecutionId
 from tables.ledger import ActivityRecord, Ledger
 from tasks.steps import Steps
 
-_FLUSH_INTERVAL_SECONDS = 0.5
-# Somebody may be watching. What comes within this time is written, and told, together.
-_PROMPT_SECONDS = 0.2
+# Somebody may be watching. What comes within this time is written, and told, together, unless an answer takes it along.
+_PROMPT_SECONDS = 0.5
+# Answers that come together are stored together: a transaction takes as long as reading one of them.
+_TOGETHER_SECONDS = 0.005
 _logger = logging.getLogger(__name__)
 
 
@@ -36,8 +37,8 @@ class Attempt:
 
 
 class ActivityRecorder:
-    """Takes note of attempts and progress at once, and writes them in batches: attempts about twice a second, progress
-    a moment after it was made, of each stage what came last.
+    """Takes note of attempts and progress at once, and writes them in batches, with an answer or half a second later:
+    of each stage what came last.
 
     Use as an async context manager; leaving it writes what is left. Attempt numbers continue those that the
     execution already has. `fence` is awaited before every write.
@@ -59,7 +60,8 @@ class ActivityRecorder:
         self._given_up: dict[str, str] = {}
         self._records: dict[ActivityId, ActivityRecord] = {}
         self._steps = Steps(execution_id, now)
-        self._has_progressed = asyncio.Event()
+        self._has_news = asyncio.Event()
+        self._writes = 0
         self._answers: dict[str, bytes] = {}
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
@@ -99,7 +101,7 @@ class ActivityRecorder:
             error=None,
             usage=Usage(),
         )
-        self._records[running.id] = running
+        self._note(running)
         attempt = Attempt(running)
         try:
             yield attempt
@@ -129,7 +131,11 @@ class ActivityRecorder:
 
     def _end(self, running: ActivityRecord, status: ActivityStatus, usage: Usage, error: str | None = None) -> None:
         self._count(running, status, usage)
-        self._records[running.id] = self._ended(running, status, usage, error)
+        self._note(self._ended(running, status, usage, error))
+
+    def _note(self, record: ActivityRecord) -> None:
+        self._records[record.id] = record
+        self._has_news.set()
 
     def _count(self, running: ActivityRecord, status: ActivityStatus, usage: Usage) -> None:
         self._steps.count(usage, is_cached=status is ActivityStatus.CACHED, is_first=running.attempt == 1)
@@ -151,7 +157,7 @@ class ActivityRecorder:
     def observe(self, progress: ExtractionProgress) -> None:
         """How far a stage is."""
         self._steps.take(progress)
-        self._has_progressed.set()
+        self._has_news.set()
 
     async def flush(self) -> None:
         """Writes what is not written yet.
@@ -172,23 +178,32 @@ class ActivityRecorder:
         """
         running = attempt.begun
         assert running.cache_key is not None
-        self._records[running.id] = self._ended(running, ActivityStatus.COMPLETED, usage)
+        ended = self._ended(running, ActivityStatus.COMPLETED, usage)
+        self._note(ended)
         self._answers[running.cache_key] = answer
         try:
             # Paid for: it is stored although whoever asked is told to stop.
-            await asyncio.shield(self.flush())
+            await asyncio.shield(self._store(running.cache_key))
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with attempts, the answer is to be stored
             _logger.warning("an answer is stored without its attempt: %s", error)
         attempt.is_kept = self._answers.pop(running.cache_key, None) is None
         if not attempt.is_kept:
-            self._records[running.id] = running
+            self._note(running)
         return attempt.is_kept
+
+    async def _store(self, cache_key: str) -> None:
+        """Writes what waits, unless the answer has been taken along meanwhile."""
+        await asyncio.sleep(_TOGETHER_SECONDS)
+        async with self._writing:
+            if cache_key in self._answers:
+                await self._write()
 
     async def _write(self) -> None:
         await self._fence()
         records, self._records = self._records, {}
         answers, steps = dict(self._answers), self._steps.hand_out()
-        self._has_progressed.clear()
+        self._has_news.clear()
+        self._writes += 1
         if not records and not steps and not answers:
             return
         try:
@@ -196,16 +211,19 @@ class ActivityRecorder:
         except Exception:
             self._records = {**records, **self._records}
             self._steps.take_back(steps)
+            self._has_news.set()
             raise
         for key in answers:
             self._answers.pop(key, None)
 
     async def _write_regularly(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_INTERVAL_SECONDS):
-                    await self._has_progressed.wait()
-                    await asyncio.sleep(_PROMPT_SECONDS)
+            await self._has_news.wait()
+            before = self._writes
+            await asyncio.sleep(_PROMPT_SECONDS)
+            if self._writes != before:
+                # Taken along, and what has come since can wait as long.
+                continue
             try:
                 await asyncio.shield(self.flush())
             except (StoreUnavailable, FenceLost) as error:

@@ -115,7 +115,9 @@ class _BatchRun:
     async def _work(self, batch: Batch, state: WorkflowExecutionState) -> BatchOutcome:
         driver: Driver | None = None
         try:
-            async with SignalWatcher(self._signals, state.id) as watcher:
+            watcher = SignalWatcher(self._signals, state.id)
+            self._fence.listen(watcher.hear)
+            async with watcher:
                 controls = Controls(self._fence.held, lambda: watcher.is_paused)
                 driver = Driver(self._client, self._database, self._store, controls)
                 batch = await self._pass_until_done(batch, driver)

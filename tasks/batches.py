@@ -9,14 +9,17 @@ Outcome = TypeVar("Outcome")
 
 
 class Batches(Generic[Value, Outcome]):
-    """What comes in while a batch is under way goes into the next one; a single call waits for nobody.
+    """What comes in while a batch is under way, or within `settling_seconds`, goes into the next one.
 
     `work` is called in a thread, with values by key, and answers with an outcome for each key. Use it in one event
     loop.
     """
 
-    def __init__(self, work: Callable[[Mapping[str, Value]], Mapping[str, Outcome]]) -> None:
+    def __init__(
+        self, work: Callable[[Mapping[str, Value]], Mapping[str, Outcome]], settling_seconds: float = 0.0
+    ) -> None:
         self._work = work
+        self._settling_seconds = settling_seconds
         self._waiting: dict[str, tuple[Value, asyncio.Future[Outcome]]] = {}
         self._worker: asyncio.Task[None] | None = None
 
@@ -34,6 +37,7 @@ class Batches(Generic[Value, Outcome]):
 
     async def _work_off(self) -> None:
         while self._waiting:
+            await asyncio.sleep(self._settling_seconds)
             batch, self._waiting = self._waiting, {}
             try:
                 outcomes = await asyncio.to_thread(self._work, {key: value for key, (value, _) in batch.items()})

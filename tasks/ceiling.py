@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from pydantic import BaseModel, ConfigDict, Field
 
-from knowledge.domain import ExecutionStatus, WorkflowExecutionState
+from knowledge.domain import WorkflowExecutionState
 from knowledge.errors import SignalRefused
 from knowledge.ids import FlowRunId
 from knowledge.settings import SpendSettings
@@ -119,8 +119,3 @@ class CeilingGuard:
             await asyncio.to_thread(self.ledger.set_aside, self.execution.id, reason)
             await act_unattended(client, self.signals, self.execution.id, flow_run_id)
         raise Pause(state=suspended)
-
-
-def is_waiting(state: WorkflowExecutionState | None) -> bool:
-    """Whether the execution was held when a process took it up."""
-    return state is not None and state.status is ExecutionStatus.WAITING

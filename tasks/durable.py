@@ -1,18 +1,24 @@
 """The stages as Prefect tasks: retried, their answers kept, every attempt recorded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from prefect import Task
-from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
+from prefect._flow_run_suspension import raise_if_flow_run_suspension_requested
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.results import ResultRecord, get_result_store  # pyright: ignore[reportPrivateImportUsage]
+from prefect.results import ResultRecord, ResultRecordMetadata  # pyright: ignore[reportPrivateImportUsage]
+from prefect.serializers import JSONSerializer
 from pydantic import TypeAdapter
 
 from knowledge.domain import Stage, Usage
 from knowledge.errors import ItemGivenUp, KnowledgeError, ModelUnavailable, NotFound, StoreUnavailable
+from knowledge.findings import FoundEmbeddings, FoundMentions
 from knowledge.ids import OrganizationId
 from knowledge.stages.calls import StageAnswer, StageCall
 from knowledge.stages.stages import Stages
@@ -24,33 +30,61 @@ from tasks.results import ResultStorage
 
 # The item's own last failure, and the one before: nobody was answered in between.
 _OUTAGE_FAILURES = 2
-# Of the permits for embeddings, which all processes share, no document needs more.
-_AT_ONCE = 2
-# Quick for each chunk, so chunks share a task run.
-_GROUPED = {Stage.ENTITIES, Stage.RELATIONS, Stage.EMBEDDINGS}
+# Less than questions take: who asks the same at the same time asks twice in any case.
+_JUST_NOW_SECONDS = 2.0
 Result = TypeVar("Result")
 # Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
 _Record = ResultRecord[str]
-StageTask = Task[["_Item"], Coroutine[Any, Any, str | None]]
-_Body = Callable[["_Item"], Coroutine[Any, Any, str | None]]
+_JSON = JSONSerializer()
+# Whatever has an identity: made once, because that takes as long as reading many answers.
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (FoundMentions, FoundEmbeddings)}
 
 
-def durable(
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Whose calls share task runs: so many at most, and made so many at once (None: as many as come)."""
+
+    name: str
+    most_calls: int = 16
+    at_once: int | None = None
+
+
+# What is computed takes a thread for a moment. Of the permits for embeddings, which all processes share, no document
+# needs more than two.
+_FINDINGS = _Lane(f"{Stage.ENTITIES.value} and {Stage.RELATIONS.value}", most_calls=32, at_once=2)
+_WHOLE = _Lane(f"{Stage.ASSEMBLE.value} and {Stage.RESOLVE.value}", most_calls=2)
+_SPECIAL = {
+    Stage.CHUNK: _Lane(Stage.CHUNK.value, most_calls=1),
+    Stage.ENTITIES: _FINDINGS,
+    Stage.RELATIONS: _FINDINGS,
+    Stage.EMBEDDINGS: _Lane(Stage.EMBEDDINGS.value, at_once=2),
+    Stage.ASSEMBLE: _WHOLE,
+    Stage.RESOLVE: _WHOLE,
+}
+_LANES = {stage: _SPECIAL.get(stage, _Lane(stage.value)) for stage in Stage}
+
+
+@asynccontextmanager
+async def durable(
     stages: Stages,
     organization_id: OrganizationId,
     storage: ResultStorage,
     recorder: ActivityRecorder,
     policy: RetryPolicy,
     fence: Callable[[], Awaitable[None]] | None = None,
-) -> Stages:
-    """The same stages, each call run as a Prefect task of the current flow run.
+) -> AsyncGenerator[Stages]:
+    """The same stages, each call run within a Prefect task of the current flow run; leaving this ends those tasks.
 
-    Retryable errors are tried again by the policy, permanent ones never; attempts that failed before the process
-    was last killed count. An answer is stored, verified, before its task completes; a call whose answer is stored
-    already is not made again, by whichever run it was made. `storage` must be a saved block. `fence` is awaited
-    before an answer is asked for.
+    Calls share task runs (`tasks.groups`). Retryable errors are tried again by the policy, in a task run of their own,
+    permanent ones never; attempts that failed before the process was last killed count. An answer is stored, verified,
+    before it is given; a call whose answer is stored already is not made again, by whichever run it was made. `storage`
+    must be a saved block. `fence` is awaited before an answer is asked for.
     """
-    return stages.run_by(_DurableRunner(organization_id, storage, recorder, policy, fence or _unfenced))
+    runner = _DurableRunner(organization_id, storage, recorder, policy, fence or _unfenced)
+    async with AsyncExitStack() as opened:
+        for grouping in runner.groupings.values():
+            await opened.enter_async_context(grouping)
+        yield stages.run_by(runner, runner.expect)
 
 
 async def _unfenced() -> None:
@@ -64,16 +98,7 @@ class _Item:
         self.call = call
         self.key = key
         self.value: Any = None
-        self.attempt: Attempt | None = None
-        self.attempted = False
         self.asked = False
-
-
-class _Together:
-    """What a task of several items is about. A plain object, as `_Item` is."""
-
-    def __init__(self, group: "Group[_Item, None]") -> None:
-        self.group = group
 
 
 class _DurableRunner:
@@ -90,49 +115,55 @@ class _DurableRunner:
         self._recorder = recorder
         self._policy = policy
         self._fence = fence
-        self._tasks: dict[tuple[Stage, int], StageTask] = {}
-        self._groups: dict[Stage, Grouping[_Item, None]] = {}
-        self._unanswered: set[str] = set()
-        self._asking = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self.groupings = {lane: self._grouping(lane) for lane in _LANES.values()}
+        # When they were looked up, in the event loop's time.
+        self._unanswered: dict[str, float] = {}
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
-        if call.stage is not Stage.MENTIONS:
-            return await self._answer(call)
-        # What is asked here will be worked on by the stages after it.
-        self._asking += 1
-        self._quiet.clear()
-        try:
-            return await self._answer(call)
-        finally:
-            self._asking -= 1
-            if not self._asking:
-                self._quiet.set()
-
-    async def _answer(self, call: StageCall[Result]) -> StageAnswer[Result]:
-        key = result_key(self._organization_id, call.identity) if call.identity else None
+        key = self._key(call)
         if key is not None:
-            stored = await self._stored(call, key)
+            stored = None if self._is_known_unanswered(key) else await self._stored(call, key)
             if stored is not None:
                 return stored
             why = self._recorder.why_given_up(key)
             if why is not None:
                 raise ItemGivenUp(why)
-        item = _Item(call, key)
-        if call.stage in _GROUPED:
-            await self._group_of(call.stage).call(item)
-            return StageAnswer(cast(Result, item.value), cached=not item.asked)
-        failed = min(self._recorder.failed_attempts(call.stage, call.item), self._policy.retries)
-        stage_task = self._tasks.get((call.stage, failed)) or self._make_task(call, failed)
-        payload = await stage_task(item)
-        if item.value is None and payload is not None:
-            item.value = _adapter(call.result_type).validate_json(payload)
-        if not item.attempted:
-            with self._recorder.attempt(call.stage, call.item, key) as attempt:
-                attempt.usage = _usage_of(item.value)
-                attempt.cached = True
+        lane, item = _LANES[call.stage], _Item(call, key)
+        if lane is _WHOLE:
+            self._close_all_but(lane)
+        await self.groupings[lane].call(item)
         return StageAnswer(cast(Result, item.value), cached=not item.asked)
+
+    async def expect(self, calls: Sequence[StageCall[Any]]) -> None:
+        """Looks up in one query which of the calls have a stored answer, so that the others ask without a look."""
+        keys = [key for call in calls if (key := self._key(call)) is not None]
+        try:
+            stored = await self._storage.find(keys)
+        except StoreUnavailable:
+            # Each call looks for itself, and waits.
+            return
+        now = asyncio.get_running_loop().time()
+        self._unanswered.update((key, now) for key in keys if key not in stored)
+
+    def _key(self, call: StageCall[Any]) -> str | None:
+        return result_key(self._organization_id, call.identity) if call.identity else None
+
+    def _close_all_but(self, last: _Lane) -> None:
+        """What is about the whole document comes after all that is about its chunks."""
+        for lane, grouping in self.groupings.items():
+            if lane is not last:
+                grouping.close()
+
+    def _grouping(self, lane: _Lane) -> "Grouping[_Item, None]":
+        def run(group: Group[_Item]) -> Awaitable[None]:
+            return _task(lane.name, self._policy, group.failed)(group)
+
+        return Grouping(run, self._make, self._failed_attempts, at_once=lane.at_once, most_calls=lane.most_calls)
+
+    def _failed_attempts(self, item: _Item, error: Exception) -> int | None:
+        """How many attempts at the item have failed, in earlier processes too; None if there is to be no other."""
+        failed = self._recorder.failed_attempts(item.call.stage, item.call.item)
+        return failed if is_passing(error) and failed <= self._policy.retries else None
 
     async def _stored(self, call: StageCall[Result], key: str) -> StageAnswer[Result] | None:
         """The answer if it is stored: without a task run, which takes ten times as long as the reading."""
@@ -142,73 +173,29 @@ class _DurableRunner:
             # The task looks again, and is tried again.
             return None
         if payload is None:
-            self._unanswered.add(key)
+            self._unanswered[key] = asyncio.get_running_loop().time()
             return None
-        value = _adapter(call.result_type).validate_json(payload)
+        value = _ADAPTERS[call.result_type].validate_json(payload)
         with self._recorder.attempt(call.stage, call.item, key) as attempt:
             attempt.usage = _usage_of(value)
             attempt.cached = True
         return StageAnswer(value, cached=True)
 
-    def _group_of(self, stage: Stage) -> "Grouping[_Item, None]":
-        """Where calls of a stage of chunks wait for those that come at about the same time."""
-        if stage not in self._groups:
-            run_together = Task(
-                self._run_together,
-                name=stage.value,
-                task_run_name=_group_run_name,  # pyright: ignore[reportArgumentType]
-                cache_policy=NO_CACHE,
-                persist_result=False,
-                retries=self._policy.retries,
-                retry_delay_seconds=list(self._policy.delays_seconds()),
-                retry_jitter_factor=self._policy.jitter or None,
-                retry_condition_fn=is_worth_retrying,
-            )
-            self._groups[stage] = Grouping(lambda group: run_together(_Together(group)), self._quiet)
-        return self._groups[stage]
+    async def _make(self, item: _Item) -> None:
+        """An attempt, recorded.
 
-    async def _run_together(self, together: "_Together") -> None:
-        await together.group.run(self._run_one, self._may_succeed, _AT_ONCE)
-
-    async def _run_one(self, item: _Item) -> None:
-        await self._recorded(self._ask_and_keep if item.key else self._compute)(item)
-
-    def _may_succeed(self, item: _Item, error: Exception) -> bool:
-        """Whether a call is worth another attempt: those that failed in earlier processes count."""
-        failed = self._recorder.failed_attempts(item.call.stage, item.call.item)
-        return is_passing(error) and failed <= self._policy.retries
-
-    def _make_task(self, call: StageCall[Any], failed: int) -> StageTask:
-        """The stage's task for items of which `failed` attempts have failed: the retries that are left."""
-        body = self._ask_and_keep if call.identity else self._compute
-        made: StageTask = Task(
-            self._recorded(body),
-            name=call.stage.value,
-            task_run_name=_task_run_name,  # pyright: ignore[reportArgumentType]
-            cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key) if call.identity else NO_CACHE,
-            persist_result=bool(call.identity),
-            result_storage=self._storage if call.identity else None,
-            result_serializer="json",
-            cache_result_in_memory=False,
-            retries=self._policy.retries - failed,
-            retry_delay_seconds=list(self._policy.delays_seconds()[failed:]),
-            retry_jitter_factor=self._policy.jitter or None,
-            retry_condition_fn=is_worth_retrying,
-        )
-        self._tasks[call.stage, failed] = made
-        return made
-
-    def _recorded(self, body: _Body) -> _Body:
-        async def run_attempt(item: _Item) -> str | None:
-            with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
-                item.attempted = item.asked = True
-                item.attempt = attempt
-                payload = await body(item)
-                attempt.usage = _usage_of(item.value)
-                attempt.cached = not item.asked
-                return payload
-
-        return run_attempt
+        Raises:
+            Pause: somebody has suspended the flow run, of which a task run that has begun is not told.
+        """
+        raise_if_flow_run_suspension_requested()
+        with self._recorder.attempt(item.call.stage, item.call.item, item.key) as attempt:
+            item.asked = True
+            if item.key is None:
+                item.value = await item.call.run()
+            else:
+                await self._ask_and_keep(item, item.key, attempt)
+            attempt.usage = _usage_of(item.value)
+            attempt.cached = not item.asked
 
     async def _answer_to(self, item: _Item) -> object:
         """What the model answers. The last attempt is not lost to an endpoint that has answered nobody since the one
@@ -222,38 +209,32 @@ class _DurableRunner:
                     raise
             await asyncio.sleep(max(self._policy.delays_seconds(), default=0.0))
 
-    async def _compute(self, item: _Item) -> None:
-        item.value = await item.call.run()
-
-    async def _ask_and_keep(self, item: _Item) -> str:
-        """Asks, unless the answer is stored after all: Prefect takes a failed look-up for a miss, we do not.
+    async def _ask_and_keep(self, item: _Item, key: str, attempt: Attempt) -> None:
+        """Asks, unless the answer is stored after all.
 
         Whether it is was looked up a moment ago for the first attempt, if the store was there.
         """
-        assert item.key is not None
-        adapter = _adapter(item.call.result_type)
+        adapter = _ADAPTERS[item.call.result_type]
         await self._fence()
-        stored = None if self._is_known_unanswered(item.key) else await self._look_up(item.key)
+        stored = None if self._is_known_unanswered(key) else await self._look_up(key)
+        self._unanswered.pop(key, None)
         if stored is not None:
             item.asked = False
             item.value = adapter.validate_json(stored)
-            return stored
+            return
         # An answer that an earlier attempt could not store is still at hand, and paid for.
         item.value = item.value or await self._answer_to(item)
-        payload = adapter.dump_json(item.value).decode()
-        content = get_result_store().create_result_record(payload, item.key).serialize()
-        assert item.attempt is not None
-        if await self._recorder.keep(item.attempt, _usage_of(item.value), content):
-            self._storage.note_stored(item.key)
+        content = _record(key, adapter.dump_json(item.value).decode())
+        if await self._recorder.keep(attempt, _usage_of(item.value), content):
+            self._storage.note_stored(key)
         # Without a look at the fence: the answer is paid for, and whoever stores it stores the same.
-        await self._storage.awrite_path(item.key, content)
-        return payload
+        await self._storage.awrite_path(key, content)
 
     def _is_known_unanswered(self, key: str) -> bool:
-        """Whether that was seen just now; it is not known twice."""
-        is_known = key in self._unanswered
-        self._unanswered.discard(key)
-        return is_known
+        """Whether that was seen just now, and no answer has come since in this process."""
+        seen = self._unanswered.get(key)
+        is_recent = seen is not None and asyncio.get_running_loop().time() - seen < _JUST_NOW_SECONDS
+        return is_recent and not self._storage.has_stored(key)
 
     async def _look_up(self, key: str) -> str | None:
         try:
@@ -281,26 +262,42 @@ def is_passing(error: object) -> bool:
     return isinstance(error, OSError)
 
 
-def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
-    item: _Item = parameters["item"]
-    return item.key
+def _record(key: str, payload: str) -> bytes:
+    """The answer as Prefect would store a task's result."""
+    return _Record(result=payload, metadata=ResultRecordMetadata(storage_key=key, serializer=_JSON)).serialize()
 
 
-def _group_run_name(parameters: dict[str, Any]) -> str:
-    together: _Together = parameters["together"]
-    first, *others = (item.call.label for item in together.group.calls)
-    return f"{first} and {len(others)} more" if others else first
+def _name_of(calls: Sequence[_Item]) -> str:
+    first, *others = (item.call.label for item in calls)
+    return f"{first} and {len(others)} more" if len(others) > 1 else " and ".join([first, *others])
 
 
 def _task_run_name(parameters: dict[str, Any]) -> str:
-    item: _Item = parameters["item"]
-    return item.call.label
+    group: Group[_Item] = parameters["group"]
+    return _name_of(group.calls)
 
 
-_adapters: dict[Any, TypeAdapter[Any]] = {}
+async def _run_group(group: Group[_Item]) -> None:
+    try:
+        await group.run()
+    finally:
+        # It has taken in more calls since it was named.
+        context = TaskRunContext.get()
+        if context is not None and group.calls:
+            context.task_run.name = _name_of(group.calls)
 
 
-def _adapter(kind: type[Result]) -> TypeAdapter[Result]:
-    if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind)
-    return _adapters[kind]
+@cache
+def _task(name: str, policy: RetryPolicy, failed: int) -> Callable[[Group[_Item]], Awaitable[None]]:
+    """The task that runs groups whose calls have failed so many times: with the retries that are left."""
+    return Task(
+        _run_group,
+        name=name,
+        task_run_name=_task_run_name,  # pyright: ignore[reportArgumentType]
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=policy.retries - failed,
+        retry_delay_seconds=list(policy.delays_seconds()[failed:]),
+        retry_jitter_factor=policy.jitter or None,
+        retry_condition_fn=is_worth_retrying,
+    )

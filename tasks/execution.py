@@ -36,12 +36,12 @@ from resilience.retry import RetryPolicy
 from resilience.spending import SpendMeter
 from tables.fence import Fence
 from tables.graph_store import publish
-from tables.ledger import Ledger
+from tables.ledger import Ledger, with_costs
 from tables.links import link_entities
 from tables.session import Database
 from tables.signals import Signals
 from tasks.activities import ActivityRecorder
-from tasks.ceiling import CeilingGuard, SpendCeiling, is_waiting
+from tasks.ceiling import CeilingGuard, SpendCeiling
 from tasks.deferral import set_aside
 from tasks.durable import durable, is_worth_retrying
 from tasks.endpoints import open_guards
@@ -131,17 +131,19 @@ class _Execution:
         self._keepsakes = Keepsakes.of(settings, request.organization_id, flow_run_id)
 
     async def run(self, present: Present) -> Extracted:
-        before = await asyncio.to_thread(self._ledger.find_by_flow_run, self._flow_run_id)
-        state = await asyncio.to_thread(self.open, self._flow_run_id)
+        before, state = await asyncio.to_thread(self.open, self._flow_run_id)
         work = asyncio.current_task()
         assert work is not None
         self._fence.claim(lambda: self._ledger.is_held_by(state.id, self._fence.holder), on_loss=work.cancel)
         signals = Signals(self._storage.database, self._request.organization_id)
         ceiling = self._request.ceiling.within(self._settings.spend)
-        ceiling_guard = CeilingGuard(ceiling, self._ledger, signals, state, is_waiting(before))
+        was_waiting = before is ExecutionStatus.WAITING
+        ceiling_guard = CeilingGuard(ceiling, self._ledger, signals, state, was_waiting)
         spending = await ceiling_guard.meter()
         try:
-            async with SignalWatcher(signals, state.id) as watcher:
+            watcher = SignalWatcher(signals, state.id)
+            self._fence.listen(watcher.hear)
+            async with watcher:
                 review = Review(signals, state.id, self._flow_run_id) if self._request.review else None
                 return await self.extract(state, watcher, review, present, spending, is_continued=before is not None)
         except ExecutionCancelled as stop:
@@ -159,11 +161,10 @@ class _Execution:
             if is_interruption(error):
                 raise
             message = error.message if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
-            spent = await self._spent(state, ExecutionStatistics())
-            await self.close(state.id, ExecutionStatus.FAILED, message, spent)
+            await self.close(state, ExecutionStatus.FAILED, message, ExecutionStatistics())
             raise
 
-    def open(self, flow_run_id: FlowRunId) -> WorkflowExecutionState:
+    def open(self, flow_run_id: FlowRunId) -> tuple[ExecutionStatus | None, WorkflowExecutionState]:
         request = self._request
         parameters: dict[str, object] = {
             "document": request.document,
@@ -172,7 +173,7 @@ class _Execution:
             "review": request.review,
             "ceiling": request.ceiling.model_dump(mode="json"),
         }
-        return self._ledger.open_execution(
+        return self._ledger.take_up(
             flow_run_id,
             document_name=document_name(request.document),
             parameters=parameters,
@@ -182,12 +183,17 @@ class _Execution:
         )
 
     async def close(
-        self, execution_id: ExecutionId, status: ExecutionStatus, error: str | None, statistics: ExecutionStatistics
-    ) -> None:
+        self, state: WorkflowExecutionState, status: ExecutionStatus, error: str | None, found: ExecutionStatistics
+    ) -> WorkflowExecutionState:
+        """The execution at its end, with what was found and what all of its attempts have cost."""
         await self._fence.held()
-        ended = await asyncio.to_thread(self._ledger.close_execution, execution_id, status, error, statistics)
+        found = _timed(found, state)
+        ended = await asyncio.to_thread(
+            self._ledger.close_execution, state.id, status, error, found, adds_attempts=True
+        )
         self._keepsakes.remove()
         announce_end(ended)
+        return ended
 
     async def _set_aside(self, execution_id: ExecutionId, reason: str) -> NoReturn:
         async with get_client() as client:
@@ -227,7 +233,9 @@ class _Execution:
             await opened.enter_async_context(
                 self._view.open(state, document, ontology.ontology, is_continued=is_continued)
             )
-            durable_stages = durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            durable_stages = await opened.enter_async_context(
+                durable(stages, request.organization_id, self._storage, recorder, policy, self._fence.held)
+            )
             pipeline = ExtractionPipeline(
                 gated(durable_stages, watcher), self._observe(recorder), concurrency=settings.chat.max_concurrency
             )
@@ -237,14 +245,14 @@ class _Execution:
             await watcher.let_finish()
             if review is not None and not await review.is_approved():
                 await recorder.flush()
-                spent = await self._spent(state, result.statistics)
-                found = Extracted(state.id, document, ontology, result, spent, state.resumes)
+                spent = await asyncio.to_thread(self._ledger.statistics, state.id)
+                statistics = _timed(with_costs(result.statistics, spent), state)
+                found = Extracted(state.id, document, ontology, result, statistics, state.resumes)
                 await review.hold(await present(found))
             questions = None if link_model is None else self._link_questions(link_model, recorder)
             await self._publish(recorder, result.graph, state.id, ontology.ontology, questions)
-        statistics = await self._spent(state, result.statistics)
-        await self.close(state.id, ExecutionStatus.COMPLETED, None, statistics)
-        return Extracted(state.id, document, ontology, result, statistics, state.resumes)
+        ended = await self.close(state, ExecutionStatus.COMPLETED, None, result.statistics)
+        return Extracted(state.id, document, ontology, result, ended.statistics, state.resumes)
 
     def _observe(self, recorder: ActivityRecorder) -> ProgressObserver:
         def observe(progress: ExtractionProgress) -> None:
@@ -269,21 +277,6 @@ class _Execution:
             document_name=document.name,
             models={"stages": list(stages.identity), "extractors": [asdict(by) for by in stages.extractors()]},
             options=self._request.options.model_dump(mode="json"),
-        )
-
-    async def _spent(self, state: WorkflowExecutionState, found: ExecutionStatistics) -> ExecutionStatistics:
-        """`found`, with the costs of all attempts, those of earlier processes too."""
-        spent = await asyncio.to_thread(self._ledger.statistics, state.id)
-        started = state.started_at or datetime.now(UTC)
-        return replace(
-            found,
-            model_calls=spent.model_calls,
-            cached_calls=spent.cached_calls,
-            embedding_calls=spent.embedding_calls,
-            input_tokens=spent.input_tokens,
-            output_tokens=spent.output_tokens,
-            failed_items=max(found.failed_items, spent.failed_items),
-            seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         )
 
     def _link_questions(self, model: LinkModel, recorder: ActivityRecorder) -> LinkQuestions:
@@ -326,3 +319,9 @@ class _Execution:
     @property
     def _database(self) -> Database:
         return self._storage.database
+
+
+def _timed(found: ExecutionStatistics, state: WorkflowExecutionState) -> ExecutionStatistics:
+    """`found`, with the seconds since the execution began."""
+    started = state.started_at or datetime.now(UTC)
+    return replace(found, seconds=round((datetime.now(UTC) - started).total_seconds(), 3))

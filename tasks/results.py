@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 from prefect.filesystems import WritableFileSystem
-from prefect_sqlalchemy import SqlAlchemyConnector
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 from pydantic import PrivateAttr
 
 from knowledge.errors import KnowledgeError, NotFound, ResultNotPersisted, StoreUnavailable
@@ -20,6 +20,8 @@ from tasks.cache_keys import organization_of
 RESULTS_BLOCK = "knowledge-results"
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
+# Two that ask within this time share a query, which takes about as long.
+_TOGETHER_SECONDS = 0.01
 
 
 _shared: dict[tuple[object, str], Database] | None = None
@@ -35,11 +37,14 @@ def share_databases() -> None:
 
 
 def _opened(connection: SqlAlchemyConnector) -> Database:
-    engine = connection.get_engine(**ENGINE_OPTIONS)
     if _shared is None:
-        return Database(engine)
-    # What was made here has no connection yet.
-    return _shared.setdefault((engine.url, repr(connection.connect_args)), Database(engine))
+        return Database(connection.get_engine(**ENGINE_OPTIONS))
+    info = connection.connection_info
+    url = info.create_url() if isinstance(info, ConnectionComponents) else info
+    key = (url, repr(connection.connect_args))
+    if key not in _shared:
+        _shared[key] = Database(connection.get_engine(**ENGINE_OPTIONS))
+    return _shared[key]
 
 
 class ResultStorage(WritableFileSystem):
@@ -63,7 +68,7 @@ class ResultStorage(WritableFileSystem):
     def model_post_init(self, context: object, /) -> None:
         """Lets calls of an event loop share queries."""
         super().model_post_init(context)
-        self._reads = Batches(self._read_many)
+        self._reads = Batches(self._read_many, _TOGETHER_SECONDS)
         self._writes = Batches(self._write_many)
 
     @property
@@ -114,6 +119,18 @@ class ResultStorage(WritableFileSystem):
                     raise NotFound("stored result", path)
                 return content
 
+    async def find(self, paths: Collection[str]) -> frozenset[str]:
+        """Those of the keys under which something is stored, in one query for each organisation.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        return await asyncio.to_thread(self._find, paths)
+
+    def has_stored(self, path: str) -> bool:
+        """Whether this process has stored a result there."""
+        return path in self._written
+
     async def awrite_path(self, path: str, content: bytes) -> None:
         """As `write_path`, off the event loop, and waiting up to a minute for a database that does not answer.
 
@@ -131,6 +148,10 @@ class ResultStorage(WritableFileSystem):
     def note_stored(self, path: str) -> None:
         """This process has stored the result with something else, in one transaction: it need not be written."""
         self._written.add(path)
+
+    def _find(self, paths: Collection[str]) -> frozenset[str]:
+        store = ResultStore(self.database)
+        return frozenset[str]().union(*(store.find(owner, keys) for owner, keys in _by_organization(paths).items()))
 
     def _read_many(self, wanted: Mapping[str, None]) -> dict[str, bytes | None]:
         found: dict[str, bytes | None] = dict.fromkeys(wanted)

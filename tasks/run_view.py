@@ -23,7 +23,7 @@ from tasks.markdown import escaped
 from tasks.story import Story, quieten_tasks
 
 # The bar is for people: at first every five seconds, and in long runs every twentieth part of the time so far. To
-# draw it costs the server more than a model call costs us. A run that is over before has it drawn once.
+# draw it costs the server more than a model call costs us. A run that is over before has no bar.
 _SHORTEST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 10.0
 _PART_OF_TIME = 1 / 20
@@ -84,8 +84,10 @@ class RunView:
             raise
         finally:
             await _stopped(writer)
-        with _unseen():
-            await asyncio.wait_for(self._draw(artifacts, is_over=True), _PATIENCE_SECONDS)
+        # Whoever has seen the bar sees it full; that the run is over is said by its state.
+        if artifacts.has(_PROGRESS):
+            with _unseen():
+                await asyncio.wait_for(self._draw(artifacts, is_over=True), _PATIENCE_SECONDS)
 
     def observe(self, progress: ExtractionProgress) -> None:
         """How far a stage is."""

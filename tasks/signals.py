@@ -16,14 +16,16 @@ from tables.signals import Signals
 
 Result = TypeVar("Result")
 
-_POLL_SECONDS = 1.0
+# Whoever sends a signal says so to those who listen; this is for what they miss.
+_POLL_SECONDS = 5.0
 _OUTCOMES = {SignalName.PAUSE: "paused", SignalName.RESUME: "resumed"}
 _TOO_LATE = "too late: the execution had ended"
 _logger = logging.getLogger(__name__)
 
 
 class SignalWatcher:
-    """Looks about once a second for signals to an execution, and makes them act on the block it is entered for.
+    """Looks for signals to an execution, when told to and every few seconds, and makes them act on the block it is
+    entered for.
 
     An async context manager. A `cancel` stops the block where it stands, as a cancelled asyncio task would be, and
     comes out of it as ExecutionCancelled; `pause` closes `may_begin` until `resume`. What counts is the signals'
@@ -38,11 +40,12 @@ class SignalWatcher:
         self,
         signals: Signals,
         execution_id: ExecutionId,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
     ) -> None:
         self._signals = signals
         self._execution_id = execution_id
-        self._sleep = sleep
+        self._sleep = sleep or self._doze
+        self._is_told = asyncio.Event()
         self._may_begin = asyncio.Event()
         self._is_paused: bool | None = None
         self._cancel: Signal | None = None
@@ -80,6 +83,18 @@ class SignalWatcher:
         await self._look()
         await self.may_begin()
         await self._stop_polling()
+
+    def hear(self, execution_id: str) -> None:
+        """Somebody has sent a signal to this execution, which may be another one: called in our event loop."""
+        if execution_id == self._execution_id:
+            self._is_told.set()
+
+    async def _doze(self, seconds: float) -> None:
+        """Returns after so long, or when there is something to see."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_told.wait()
+        self._is_told.clear()
 
     async def _poll(self) -> None:
         while self._cancel is None:

@@ -3,11 +3,13 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, cast
 
 from json_repair import repair_json
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from knowledge.findings import THING, ListedMention, ListedThing, Rejection, Statement
 from knowledge.ontology import Ontology
@@ -31,6 +33,8 @@ def _listed(value: object) -> object:
 
 def _text(value: object) -> object:
     """Texts without white space around them; numbers given for texts are their digits, and nothing is empty."""
+    if type(value) is str:
+        return value.strip()
     if value is None:
         return ""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -148,8 +152,12 @@ def without_nul(text: str) -> str:
 
 def json_in(text: str) -> object:
     """The JSON value in a model's answer, its form mended where what was meant is plain; None if there is none."""
+    text = without_nul(text)
+    # Most answers are JSON, and that is read three times as fast.
+    with suppress(ValueError):
+        return from_json(text)
     try:
-        return repair_json(without_nul(text), return_objects=True)
+        return repair_json(text, return_objects=True)
     except RecursionError:  # brackets within brackets, ten thousand times
         return None
 

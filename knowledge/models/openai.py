@@ -118,8 +118,10 @@ class OpenAIEmbeddingModel:
 
     async def _embed(self, texts: Sequence[str]) -> EmbeddedTexts:
         async with _translated("embedding endpoint"):
-            reply = await self._client.embeddings.with_raw_response.create(
-                model=self._model, input=list(texts), encoding_format="float"
+            reply = await self._client.post(
+                "/embeddings",
+                cast_to=httpx.Response,
+                body={"model": self._model, "input": list(texts), "encoding_format": "float"},
             )
         return read_embeddings_reply(reply.content, len(texts))
 

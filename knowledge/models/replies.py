@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, FiniteFloat, ValidationError
@@ -107,11 +108,11 @@ def read_embeddings_reply(content: bytes, texts: int) -> EmbeddedTexts:
 
 
 def _normalised(vector: Sequence[float]) -> tuple[float, ...]:
-    norm = math.sqrt(math.fsum(value * value for value in vector))
+    norm = math.sqrt(math.fsum(map(mul, vector, vector)))
     if not 0 < norm < math.inf:
         raise _unreadable("embedding endpoint", "a vector without a direction")
     # Rounded to 4-byte floats, which is what is stored: a graph read back is the graph that was found.
-    return tuple(array("f", (value / norm for value in vector)))
+    return tuple(array("f", [value / norm for value in vector]))
 
 
 def _unreadable(endpoint: str, problem: ValidationError | str) -> ModelReplyUnreadable:

@@ -6,6 +6,7 @@ The connections are a network backend for httpcore2, over asyncio's transports a
 """
 
 import asyncio
+import os
 import select
 import ssl
 from collections.abc import Callable, Generator, Iterable
@@ -42,9 +43,14 @@ def heard_by(listener: Listener) -> Generator[None]:
         _listener.reset(token)
 
 
-@cache
 def certificate_store() -> ssl.SSLContext:
     """The certificates of the authorities that are trusted, read once: that takes longer than asking a model does."""
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
+    """Those that the two variables name, if they do: httpx2 looks for them."""
     return httpx.create_ssl_context()
 
 

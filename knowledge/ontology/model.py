@@ -85,6 +85,8 @@ class Ontology(_Indexed):
         return next((p.ranges for p in candidates if p.ranges), ())
 
     def _with_super_properties(self, prop: OntologyProperty) -> tuple[OntologyProperty, ...]:
+        if not prop.parents:
+            return (prop,)
         above = (self.get_property(iri) for iri in self._properties.ancestors(prop.iri))
         return (prop, *(found for found in above if found is not None))
 

@@ -149,7 +149,7 @@ def _facts(found: ChunkFindings, first: int, place: _Place) -> list[Fact]:
             relation.claim,
             tuple(FactEvidence(*place.of(span)) for span in relation.evidence),
             relation.support,
-            tuple(place.of(span)[0] for span in relation.places),
+            tuple(span.shifted(place.chunk.passage_start) for span in relation.places),
         )
         for relation in (found.relations.relations if found.relations else ())
     ]

@@ -1,8 +1,8 @@
 """A stage applied to an item, described so that it can be run plainly or durably."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from knowledge.domain import Stage
 
@@ -43,3 +43,11 @@ class StageRunner(Protocol):
 async def run_plainly(call: StageCall[Result]) -> StageAnswer[Result]:
     """The stage's answer, without retries and without storing it."""
     return StageAnswer(await call.run())
+
+
+CallExpecter = Callable[[Sequence[StageCall[Any]]], Awaitable[None]]
+"""Is told of calls that will be made soon."""
+
+
+async def expect_nothing(calls: Sequence[StageCall[Any]]) -> None:
+    """Calls that are run plainly need no preparation."""

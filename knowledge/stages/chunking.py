@@ -20,6 +20,7 @@ from knowledge.ids import ChunkId
 
 STAGE_VERSION = "2"
 _CONTEXT_CHARACTERS = 24
+_RECURRING_CHARACTERS = 5000
 _PARAGRAPH_BREAK = re.compile(r"\r?\n[ \t]*(?:\r?\n[ \t]*)+")
 _WHITE_SPACE = re.compile(r"\s+")
 
@@ -69,11 +70,16 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
     spans: list[Span] = []
     for paragraph in _paragraphs(text):
         piece = text[paragraph.start : paragraph.end]
-        for start, end in sent_spans(piece):
-            sentence = _trimmed(text, Span(paragraph.start + start, paragraph.start + end)) if end > start else None
-            if sentence is not None:
-                spans.append(sentence)
+        known = _sentences if len(piece) <= _RECURRING_CHARACTERS else _sentences.__wrapped__
+        spans += [sentence.shifted(paragraph.start) for sentence in known(piece)]
     return tuple(spans)
+
+
+# A document's paragraphs are seen again in its passages.
+@lru_cache(maxsize=1024)
+def _sentences(paragraph: str) -> tuple[Span, ...]:
+    found = (_trimmed(paragraph, Span(start, end)) for start, end in sent_spans(paragraph) if end > start)
+    return tuple(sentence for sentence in found if sentence is not None)
 
 
 def _paragraphs(text: str) -> Iterator[Span]:

@@ -81,5 +81,6 @@ def _mentions(passage: str, places: Mapping[str, set[Span]]) -> tuple[FoundMenti
         for span in spans:
             things[span].append(key)
     return tuple(
-        FoundMention(span, passage[span.start : span.end], things=tuple(things[span])) for span in sorted(things)
+        FoundMention(span, passage[span.start : span.end], things=tuple(keys))
+        for span, keys in sorted(things.items(), key=lambda item: (item[0].start, item[0].end))
     )

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from knowledge.domain import (
     Document,
@@ -33,9 +34,10 @@ class GroundedGraph:
 
     def calibrated(self, calibration: Calibration) -> KnowledgeGraph:
         """The graph with each fact's confidence as the calibration has it."""
+        # Many facts rest on equal grounds.
+        probability = cache(calibration.probability)
         relations = (
-            replace(relation, confidence=calibration.probability(self.grounds[relation.id]))
-            for relation in self.graph.relations
+            replace(relation, confidence=probability(self.grounds[relation.id])) for relation in self.graph.relations
         )
         return replace(self.graph, relations=tuple(relations))
 

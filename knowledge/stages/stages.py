@@ -18,7 +18,7 @@ from knowledge.ontology import Ontology
 from knowledge.ports import EmbeddingModel, ExtractionModel
 from knowledge.stages import assembly, chunking, entities, mentions, relations, resolution
 from knowledge.stages.assembly import Assembly, ChunkFindings
-from knowledge.stages.calls import StageAnswer, StageCall, StageRunner, run_plainly
+from knowledge.stages.calls import CallExpecter, StageAnswer, StageCall, StageRunner, expect_nothing, run_plainly
 from knowledge.stages.confidence import UNKNOWN_MODEL, Calibration
 
 Result = TypeVar("Result")
@@ -33,10 +33,11 @@ class Stages:
     embedding_model: EmbeddingModel
     calibration: Calibration = UNKNOWN_MODEL
     runner: StageRunner = run_plainly
+    expecter: CallExpecter = expect_nothing
 
-    def run_by(self, runner: StageRunner) -> "Stages":
-        """The same stages, run by another runner."""
-        return replace(self, runner=runner)
+    def run_by(self, runner: StageRunner, expecter: CallExpecter | None = None) -> "Stages":
+        """The same stages, run by another runner, which is told of what comes by `expecter`."""
+        return replace(self, runner=runner, expecter=expecter or self.expecter)
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -67,8 +68,15 @@ class Stages:
 
         The one question to the extraction model; entities and relations are made from its answer.
         """
+        return await self.runner(self._question(chunk, ontology))
+
+    async def expect_mentions(self, chunks: Sequence[Chunk], ontology: Ontology) -> None:
+        """All of these chunks will be asked about, as far as they have not been."""
+        await self.expecter([self._question(chunk, ontology) for chunk in chunks])
+
+    def _question(self, chunk: Chunk, ontology: Ontology) -> StageCall[FoundMentions]:
         model = self.extraction_model
-        return await self._asked(
+        return _asked(
             Stage.MENTIONS,
             chunk,
             (mentions.STAGE_VERSION, model.extractor.digest, ontology.digest, chunk.passage),
@@ -97,12 +105,14 @@ class Stages:
         """One vector for each entity of the chunk, made from its name and class."""
         texts = tuple(_embedding_text(entity, ontology) for entity in named.entities)
         model = self.embedding_model.model
-        return await self._asked(
-            Stage.EMBEDDINGS,
-            chunk,
-            (EMBEDDINGS_VERSION, model, *texts),
-            FoundEmbeddings,
-            lambda: self._embed(texts),
+        return await self.runner(
+            _asked(
+                Stage.EMBEDDINGS,
+                chunk,
+                (EMBEDDINGS_VERSION, model, *texts),
+                FoundEmbeddings,
+                lambda: self._embed(texts),
+            )
         )
 
     async def assemble(self, findings: Sequence[ChunkFindings]) -> StageAnswer[Assembly]:
@@ -129,17 +139,6 @@ class Stages:
         embedded = await self.embedding_model.embed(texts)
         return FoundEmbeddings(texts, embedded.vectors, self.embedding_model.model, embedded.usage)
 
-    async def _asked(
-        self,
-        stage: Stage,
-        chunk: Chunk,
-        identity: tuple[str, ...],
-        result_type: type[Result],
-        run: Callable[[], Awaitable[Result]],
-    ) -> StageAnswer[Result]:
-        key = (stage.value, digest_of(*identity))
-        return await self.runner(StageCall(stage, *_item(stage, chunk), key, result_type, run))
-
     async def _unkept(
         self, stage: Stage, chunk: Chunk | None, run: Callable[[], Result], result_type: type[Result]
     ) -> StageAnswer[Result]:
@@ -151,6 +150,16 @@ class Stages:
     def extractors(self) -> tuple[Extractor, ...]:
         """Who answers."""
         return (self.extraction_model.extractor,)
+
+
+def _asked(
+    stage: Stage,
+    chunk: Chunk,
+    identity: tuple[str, ...],
+    result_type: type[Result],
+    run: Callable[[], Awaitable[Result]],
+) -> StageCall[Result]:
+    return StageCall(stage, *_item(stage, chunk), (stage.value, digest_of(*identity)), result_type, run)
 
 
 def _item(stage: Stage, chunk: Chunk | None) -> tuple[str, str]:

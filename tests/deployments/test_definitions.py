@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.objects import BlockDocument
+from prefect.client.schemas.responses import DeploymentResponse, GlobalConcurrencyLimitResponse
 
 from deployments import definitions
-from deployments.definitions import REMEMBERED_SECONDS, remember_definitions
+from deployments.definitions import REMEMBERED_SECONDS, remember_definitions, remember_services
 
 
 class _Client:
@@ -60,6 +61,38 @@ async def test_a_changed_definition_is_noticed_soon() -> None:
     assert [await remembered("a"), await remembered("a")] == [1, 1]
     now = REMEMBERED_SECONDS
     assert await remembered("a") == 2
+
+
+class _Services:
+    """A client of a server whose limit is raised each time somebody asks for it."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def read_global_concurrency_limit_by_name(self, name: str) -> GlobalConcurrencyLimitResponse:
+        self.reads += 1
+        return GlobalConcurrencyLimitResponse(
+            id=uuid4(), name=name, limit=self.reads, active_slots=0, slot_decay_per_second=0
+        )
+
+    async def read_block_document_by_name(self, name: str, block_type_slug: str) -> BlockDocument:
+        self.reads += 1
+        document = {"name": name, "data": {"of": block_type_slug}, "block_schema_id": uuid4(), "block_type_id": uuid4()}
+        return BlockDocument.model_validate(document)
+
+
+async def test_the_clients_of_a_process_know_what_one_of_them_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run of a process has a client of its own; a block that is taken apart is one run's."""
+    monkeypatch.setattr(definitions, "_of_process", {})
+    services, other = _Services(), _Services()
+    clients: list[Any] = [services, other]
+    for client in clients:
+        remember_services(client)
+        assert (await client.read_global_concurrency_limit_by_name("embedding")).limit == 1
+        block = await client.read_block_document_by_name(name="results", block_type_slug="storage")
+        assert block.data.pop("of") == "storage"
+    assert (services.reads, other.reads) == (2, 0)
+    assert (await services.read_global_concurrency_limit_by_name("another")).limit == 3
 
 
 async def test_what_could_not_be_read_is_read_again() -> None:

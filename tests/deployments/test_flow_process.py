@@ -7,9 +7,8 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-from prefect.logging.handlers import APILogWorker
 
-from deployments import flow_engine, flow_process
+from deployments import flow_engine, flow_process, outbox
 from deployments.flow_process import FLOW_RUN_VARIABLE, Order
 from tasks import results
 
@@ -34,7 +33,7 @@ def _noting(happened: list[str], what: str) -> mock.Mock:
     return mock.Mock(side_effect=note)
 
 
-def test_a_process_sends_its_logs_before_it_waits_for_another_run(
+def test_a_process_sends_its_logs_and_events_before_it_waits_for_another_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever stops the stack ends a process that waits."""
@@ -45,8 +44,9 @@ def test_a_process_sends_its_logs_before_it_waits_for_another_run(
     for module, quiet in ((os, "setsid"), (flow_process, "_name_process"), (flow_process, "_end")):
         monkeypatch.setattr(module, quiet, mock.Mock())
     monkeypatch.setattr(flow_engine, "run", _noting(happened, "runs"))
-    monkeypatch.setattr(APILogWorker, "drain_all", _noting(happened, "sends logs"))
+    monkeypatch.setattr(outbox, "flush", _noting(happened, "sends the rest"))
+    monkeypatch.setattr(outbox, "send_together", mock.Mock())
     environment = {**os.environ, FLOW_RUN_VARIABLE: str(uuid4())}
     with mock.patch.dict(os.environ):
         flow_process.run_flow_runs(Order(environment, str(tmp_path)), False, line)
-    assert happened == ["runs", "sends logs", "waits"]
+    assert happened == ["runs", "sends the rest", "waits"]

@@ -6,14 +6,19 @@ import subprocess
 import sys
 
 _PRELOADED = """
-import json, sys, threading, psutil
+import gc, json, sys, psutil
 import deployments.flow_preload
+from knowledge.models.wire import _certificates
+from tasks.durable import _ADAPTERS
 
 process = psutil.Process()
 print(json.dumps({
     "threads": process.num_threads(),
     "connections": len(process.net_connections()),
     "modules": sorted(sys.modules),
+    "certificates": _certificates.cache_info().currsize,
+    "readers": sorted(kind.__name__ for kind in _ADAPTERS),
+    "frozen": gc.get_freeze_count() > 100_000,
 }))
 """
 
@@ -27,6 +32,8 @@ def test_what_is_forked_has_all_imports_and_shares_neither_threads_nor_connectio
     command = [sys.executable, "-W", "ignore", "-c", _PRELOADED]
     done = subprocess.run(command, env={**kept, **chosen, **alone}, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    needed = {"prefect.flow_engine", "prefect.task_engine", "flows.extraction", "openai.resources.chat.completions"}
+    needed = {"prefect.flow_engine", "prefect.task_engine", "flows.extraction", "knowledge.models.chat_linking"}
     assert needed <= set(found["modules"])
     assert (found["threads"], found["connections"]) == (1, 0)
+    assert (found["certificates"], found["readers"]) == (1, ["FoundEmbeddings", "FoundMentions"])
+    assert found["frozen"]

@@ -9,7 +9,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from prefect.server.api.server import create_app
-from prefect.server.events.schemas.events import ReceivedEvent, Resource
 from prefect.server.utilities.database import Timestamp
 from prefect.types._datetime import DateTime
 from prefect.utilities.schema_tools import validation
@@ -61,16 +60,6 @@ def test_times_are_bound_as_the_same_instants(api: Any, zone: timezone) -> None:
     assert Timestamp().process_bind_param(None, dialect()) is None
     with pytest.raises(ValueError, match="timezone"):
         Timestamp().process_bind_param(moment.replace(tzinfo=None), dialect())
-
-
-def test_an_event_is_parsed_once_for_all_who_take_it(api: Any) -> None:
-    event = ReceivedEvent(
-        occurred=DateTime.now(UTC), event="e", resource=Resource({"prefect.resource.id": "r"}), id=uuid4()
-    )
-    sent = event.model_dump_json().encode()
-    taken = ReceivedEvent.model_validate_json(sent)
-    assert taken == event
-    assert ReceivedEvent.model_validate_json(bytes(bytearray(sent))) is taken
 
 
 def test_no_dependency_of_prefects_routes_is_called_in_a_thread(api: Any) -> None:

@@ -1,6 +1,8 @@
 """What the worker asks the server for: as many runs as it can take, when it can take one."""
 
 import asyncio
+import inspect
+import re
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,7 @@ from uuid import uuid4
 import anyio
 import httpx
 import pytest
+from prefect.workers.base import BaseWorker
 
 from deployments.flow_processes import ForkingWorker
 
@@ -91,3 +94,33 @@ async def test_a_server_that_is_away_then_does_not_end_the_worker(worker: Any) -
     worker._client.error = None
     await worker.get_and_submit_flow_runs()
     assert len(worker._client.limits) == 2
+
+
+async def test_the_number_of_a_process_that_says_it_itself_is_not_said_by_the_worker(worker: Any) -> None:
+    """Of other runs it is, and anything else of all of them."""
+    told: list[dict[str, Any]] = []
+
+    async def update(flow_run_id: Any, **changes: Any) -> None:
+        told.append({"run": flow_run_id, **changes})
+
+    own, other = uuid4(), uuid4()
+    worker._client.update_flow_run = update
+    worker._leave_numbers_to_processes()
+    with worker._introducing_itself(own):
+        for run in (own, other):
+            await worker.client.update_flow_run(flow_run_id=run, infrastructure_pid="1")
+        await worker.client.update_flow_run(flow_run_id=own, name="n")
+    await worker.client.update_flow_run(flow_run_id=own, infrastructure_pid="2")
+    assert told == [
+        {"run": other, "infrastructure_pid": "1"},
+        {"run": own, "name": "n"},
+        {"run": own, "infrastructure_pid": "2"},
+    ]
+
+
+def test_prefects_worker_still_says_nothing_else_with_the_number() -> None:
+    """It would be lost."""
+    worker: Any = BaseWorker
+    source = inspect.getsource(worker._submit_run)
+    (call,) = re.findall(r"client\.update_flow_run\(([^)]*\))", source, re.DOTALL)
+    assert re.findall(r"(\w+)=", call) == ["flow_run_id", "infrastructure_pid"]

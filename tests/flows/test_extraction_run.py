@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 
 import pytest
+from prefect._internal.result_records import ResultRecord
+from prefect.serializers import JSONSerializer
 from sqlalchemy import text
 
 from knowledge.build import open_stages
@@ -82,6 +84,18 @@ def test_a_second_run_asks_nothing_and_another_organisation_shares_nothing(stack
     assert len(stack.endpoint.requests) == 2
     assert other["stats"]["model_calls"] == first["stats"]["model_calls"]
     assert _ledger(stack, "stranger").list_executions()[0].id != first["execution_id"]
+
+
+def test_all_that_a_run_stores_is_in_json(stack: StackUnderTest) -> None:
+    """Records of Prefect's, and none is pickled: a row that is read must not be able to run code."""
+    assert stack.run(stack.write("brandt.txt", TEXT), organization="stored").exit_code == 0
+    with stack.database.org_session(OrganizationId("stored")) as session:
+        payloads = list(session.scalars(text("SELECT payload FROM knowledge.stage_result")))
+    assert payloads
+    for payload in payloads:
+        record = ResultRecord[str].deserialize(bytes(payload))
+        assert isinstance(record.metadata.serializer, JSONSerializer)
+        assert isinstance(json.loads(record.result), dict)
 
 
 def test_a_changed_paragraph_costs_only_the_chunks_it_touches(stack: StackUnderTest) -> None:

@@ -18,6 +18,7 @@ Kind = TypeVar("Kind", Standing, Failures, Sharers)
 DOWN = Hold(EndpointState.OPEN, 30.0, 0.0, "503")
 DUE = Hold(EndpointState.OPEN, 0.0, 0.0, "503")
 _PATIENCE_SECONDS = 20.0
+_CONNECTED = "SELECT pid FROM pg_stat_activity WHERE application_name = 'knowledge endpoints'"
 
 
 @pytest.fixture
@@ -187,3 +188,26 @@ async def test_a_listener_whose_connection_breaks_catches_up(
             connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"))
         engine.dispose()
         await hearing.until(_is_held)
+
+
+async def test_a_process_keeps_its_connection_for_its_next_run(database: Database, key: EndpointKey) -> None:
+    """A new one takes the database longer than all that is asked of it. Between runs it counts for nobody."""
+
+    def connections() -> set[int]:
+        with database.operator_session() as session:
+            return set(session.scalars(text(_CONNECTED)))
+
+    async with EndpointBoards(database, [key], 60.0) as other:
+        hearing = Hearing(other.board(key))
+        async with EndpointBoards(database, [key], 60.0):
+            await hearing.until(lambda news: news == Sharers(2))
+            used = connections()
+        hearing.heard.clear()
+        await hearing.until(lambda news: news == Sharers(1))
+        other.board(key).post_failures(3)
+        async with EndpointBoards(database, [key], 60.0) as again:
+            assert connections() == used
+            heard = Hearing(again.board(key))
+            other.board(key).post_hold(DOWN)
+            await heard.until(_is_held)
+            assert not any(isinstance(news, Failures) for news in heard.heard), "what was said before is not heard"

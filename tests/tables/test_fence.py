@@ -8,9 +8,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from knowledge.errors import FenceLost, StoreUnavailable
-from knowledge.ids import FlowRunId
+from knowledge.ids import FlowRunId, OrganizationId
+from knowledge.signals import SignalName
 from tables.fence import Fence, evict, fence_key, held_fences
+from tables.ledger import Ledger
 from tables.session import Database, create_database
+from tables.signals import Signals
 
 _HOLDER = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = :low")
 _TERMINATE = text("SELECT pg_terminate_backend(:pid, 5000)")
@@ -150,3 +153,43 @@ async def test_only_one_at_a_time_has_a_purpose_to_itself(database: Database) ->
         assert (first, second, other) == (True, False, True)
     with database.exclusively("this") as again:
         assert again
+
+
+async def test_news_of_signals_reaches_whoever_holds_a_fence(
+    database: Database, administrator: Engine, organization_id: OrganizationId, flow_run_id: Callable[[], FlowRunId]
+) -> None:
+    """Also after PostgreSQL has restarted; the fence is watched for as long as it is held."""
+    run = flow_run_id()
+    state = Ledger(database, organization_id).open_execution(run, document_name="d", parameters={}, pid=1, host="h")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    async with _taken(database, run) as fence:
+        fence.listen(heard.put_nowait)
+        signals = Signals(database, organization_id)
+        for name in (SignalName.PAUSE, SignalName.RESUME):
+            await asyncio.to_thread(signals.send, state.id, name, {}, "ada")
+            assert await asyncio.wait_for(heard.get(), 5.0) == state.id
+        _break(administrator, run)
+        await _noticed(fence)
+        await fence.held()
+        await asyncio.to_thread(signals.send, state.id, SignalName.PAUSE, {}, "ada")
+        assert await asyncio.wait_for(heard.get(), 5.0) == state.id
+
+
+async def test_a_process_has_one_connection_for_one_fence_after_another(
+    database: Database, administrator: Engine, flow_run_id: Callable[[], FlowRunId]
+) -> None:
+    """To open one takes the database longer than what a fence asks of it; one that broke meanwhile is replaced."""
+
+    def holder(run: FlowRunId) -> int | None:
+        with administrator.connect() as connection:
+            return connection.scalar(_HOLDER, {"low": fence_key(run) & 0xFFFFFFFF})
+
+    first, second, third = flow_run_id(), flow_run_id(), flow_run_id()
+    async with _taken(database, first):
+        process = holder(first)
+    async with _taken(database, second):
+        assert (holder(first), holder(second)) == (None, process)
+    with administrator.connect() as connection:
+        assert connection.scalar(_TERMINATE, {"pid": process})
+    async with _taken(database, third):
+        assert holder(third) not in {None, process}

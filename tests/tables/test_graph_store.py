@@ -8,12 +8,36 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from knowledge.domain import EntityEmbedding, ExecutionStatistics, ExecutionStatus, KnowledgeGraph
+from knowledge.domain import (
+    Document,
+    Entity,
+    EntityEmbedding,
+    Evidence,
+    ExecutionStatistics,
+    ExecutionStatus,
+    Extractor,
+    KnowledgeGraph,
+    Literal,
+    Relation,
+    Span,
+)
 from knowledge.errors import NotFound
-from knowledge.ids import DocumentId, ExecutionId, ExtractionId, FlowRunId, OrganizationId
+from knowledge.ids import (
+    ChunkId,
+    DocumentId,
+    EntityId,
+    EvidenceId,
+    ExecutionId,
+    ExtractionId,
+    FlowRunId,
+    OrganizationId,
+    RelationId,
+)
+from tables.documents import OntologySource, store_document, store_ontology
 from tables.graph_store import latest_extractions, load_graph, publish
 from tables.ledger import Ledger
-from tables.session import Database
+from tables.schema import upgrade
+from tables.session import Database, create_database
 
 
 def test_a_published_graph_is_read_back_equal(
@@ -96,6 +120,57 @@ def test_executions_that_publish_the_same_at_once_do_not_disturb_each_other(
         changed = list(pool.map(publish_one, [graph, reversed_graph] * 4))
     assert sorted(changed)[:-1] == [0] * 7
     assert load_graph(database, organization_id, graph.extraction_id) == graph
+
+
+def test_what_publishing_reads_does_not_grow_with_what_is_published(
+    empty_database_url: str, organization_id: OrganizationId
+) -> None:
+    """A connection from when there was nothing yet checks foreign keys by the key, not by all the organisation has."""
+    upgrade(empty_database_url)
+    database = create_database(empty_database_url)
+    ontology = OntologySource.of(organization_id, "people", ".ttl", b"# people", "0" * 64)
+    store_ontology(database, ontology)
+
+    def publish_another(number: int) -> int:
+        """How many entries of the indexes of facts have been read by now."""
+        document = Document.of(organization_id, f"{number}", f"{number}: {'Ada met Bob. ' * _FACTS}")
+        store_document(database, document)
+        publish(database, organization_id, _facts_of(document, ontology), ExecutionId.new())
+        with database.org_session(organization_id) as session:
+            session.execute(text("SELECT pg_stat_force_next_flush()"))
+        with database.org_session(organization_id) as session:
+            return session.scalar(_ENTRIES_READ) or 0
+
+    *_, before, after = map(publish_another, range(_DOCUMENTS))
+    database.close()
+    assert _FACTS <= after - before <= 2 * _FACTS
+
+
+_DOCUMENTS, _FACTS = 12, 120
+_ENTRIES_READ = text(
+    "SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE schemaname = 'knowledge' AND relname = 'relation'"
+)
+
+
+def _facts_of(document: Document, ontology: OntologySource) -> KnowledgeGraph:
+    """So many facts, each with its evidence; half of them about another entity, half about a literal."""
+    extraction = ExtractionId.derive(document.id, ontology.digest)
+    ada, bob = sorted(EntityId.derive(extraction, name) for name in ("ada", "bob"))
+
+    def fact(number: int) -> Relation:
+        relation = RelationId.derive(extraction, str(number))
+        span = Span(number, number + 1)
+        found = Evidence(EvidenceId.derive(relation), span, "A", ChunkId.derive(document.id, "0"), Extractor("a", "b"))
+        literal = Literal("1833", "urn:gYear", "1833") if number % 2 else None
+        return Relation(relation, ada, f"urn:{number}", None if literal else bob, literal, 1.0, (found,))
+
+    return KnowledgeGraph(
+        extraction,
+        document.id,
+        ontology.id,
+        entities=(Entity(ada, "Ada", ()), Entity(bob, "Bob", ())),
+        relations=tuple(sorted(map(fact, range(_FACTS)), key=lambda relation: relation.id)),
+    )
 
 
 def test_a_graph_of_a_document_that_is_not_stored_is_refused(

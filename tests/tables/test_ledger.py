@@ -14,6 +14,7 @@ from knowledge.domain import (
     KnowledgeGraph,
     Stage,
     Usage,
+    WorkflowExecutionState,
 )
 from knowledge.errors import NotFound
 from knowledge.ids import ActivityId, DocumentId, ExecutionId, FlowRunId, OrganizationId, ProgressEventId
@@ -138,6 +139,30 @@ def test_closing_keeps_the_numbers_and_the_reason(ledger: Ledger, execution_id: 
     assert (closed.status, closed.error, closed.statistics) == (ExecutionStatus.FAILED, "no\ufffd", statistics)
     assert closed.ended_at is not None
     assert closed == ledger.load(execution_id)
+
+
+def test_closing_can_add_up_what_the_attempts_have_cost(ledger: Ledger, execution_id: ExecutionId) -> None:
+    """Those of earlier processes too; what was found is what the last one says."""
+    ledger.record_activities([ended(attempt(execution_id), ActivityStatus.COMPLETED)])
+    found = ExecutionStatistics(chunks=3, model_calls=7, failed_items=2, seconds=1.5)
+    closed = ledger.close_execution(execution_id, ExecutionStatus.COMPLETED, None, found, adds_attempts=True)
+    spent = ledger.statistics(execution_id)
+    assert spent.model_calls == 1
+    assert closed.statistics == replace(spent, chunks=3, failed_items=2, seconds=1.5)
+
+
+def test_taking_an_execution_up_says_how_it_stood(ledger: Ledger, flow_run_id: Callable[[], FlowRunId]) -> None:
+    """A run that was held goes on differently from one that begins."""
+    run = flow_run_id()
+
+    def take_up() -> tuple[ExecutionStatus | None, WorkflowExecutionState]:
+        return ledger.take_up(run, document_name="ada", parameters={}, pid=1, host="h")
+
+    before, state = take_up()
+    assert (before, state.status) == (None, ExecutionStatus.RUNNING)
+    ledger.set_aside(state.id, "reviewed")
+    before, again = take_up()
+    assert (before, again.status, again.id) == (ExecutionStatus.WAITING, ExecutionStatus.RUNNING, state.id)
 
 
 def test_binding_names_what_is_extracted(ledger: Ledger, execution_id: ExecutionId, graph: KnowledgeGraph) -> None:

@@ -1,5 +1,6 @@
 """Links between the documents of an organisation: found as they come in, kept, undone for good."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -53,6 +54,21 @@ def test_a_new_document_is_linked_to_those_before_it(
     assert {link.entity_id, link.other_id} == ada
     assert (link.status, link.reasons) == (LinkStatus.ACCEPTED, ("both are called Ada Lovelace",))
     assert _link(database, organization_id, second) == 0
+
+
+def test_two_who_link_the_same_at_once_do_not_disturb_each_other(
+    database: Database, organization_id: OrganizationId, graph: KnowledgeGraph
+) -> None:
+    """A batch's last pass links what an execution has just published, too: one of them finds the links."""
+    _link(database, organization_id, _publish(database, organization_id, graph, "first", "Ada Lovelace"))
+    second = _publish(database, organization_id, graph, "second", "Ada Lovelace", "Charles Babbage")
+
+    def link_again(linked: KnowledgeGraph) -> int:
+        return _link(database, organization_id, linked)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(link_again, [second] * 8))
+    assert sorted(found) == [0] * 7 + [1]
 
 
 def test_a_link_that_was_undone_stays_undone(

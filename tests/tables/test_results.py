@@ -30,6 +30,14 @@ def test_organisations_never_share_an_answer(database: Database, organization_id
     assert results.read(organization_id, "key") == b"mine"
 
 
+def test_which_results_are_stored_is_asked_at_once(database: Database, organization_id: OrganizationId) -> None:
+    """A document's questions are looked up in one query, without reading what is behind them."""
+    results = ResultStore(database)
+    results.write_many(organization_id, {"a": b"1", "c": b"3"})
+    assert results.find(organization_id, ["a", "b", "c"]) == {"a", "c"}
+    assert results.find(organization_id, []) == frozenset()
+
+
 @pytest.fixture
 def corrupting(administrator: Engine) -> Iterator[None]:
     """A database that stores something else than it is given."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DataError, ProgrammingError
@@ -92,6 +93,40 @@ def test_nothing_of_an_organisation_stays_on_the_connection(
     other = OrganizationId("other")
     with database.org_session(other) as session:
         assert session.execute(WHO).one() == (APP_ROLE, other)
+
+
+def test_a_cursor_is_as_close_to_its_organisation_as_a_session(
+    one_connection: Engine, organization_id: OrganizationId
+) -> None:
+    """Its transaction commits or rolls back, and leaves nothing on the connection, however it ends."""
+    database = Database(one_connection)
+    with database.org_cursor(organization_id) as cursor:
+        assert cursor.execute(str(WHO).encode()).fetchone() == (APP_ROLE, organization_id)
+    with pytest.raises(psycopg.errors.DivisionByZero), database.org_cursor(organization_id) as cursor:
+        cursor.execute("SELECT 1 / 0")
+    with pytest.raises(ZeroDivisionError), database.org_cursor(organization_id):
+        raise ZeroDivisionError
+    with one_connection.connect() as connection:
+        assert connection.execute(WHO).one() == (connection.scalar(LOGIN), "")
+
+
+def test_a_cursor_whose_connection_breaks_is_unavailable_and_then_replaced(
+    one_connection: Engine, administrator: Engine, organization_id: OrganizationId
+) -> None:
+    """A restart of PostgreSQL is not the end of a process."""
+    database = Database(one_connection)
+
+    def break_midway() -> None:
+        with database.org_cursor(organization_id) as cursor:
+            row = cursor.execute("SELECT pg_backend_pid()").fetchone()
+            with administrator.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": row and row[0]})
+            cursor.execute("SELECT 1")
+
+    with pytest.raises(StoreUnavailable):
+        break_midway()
+    with database.org_cursor(organization_id) as cursor:
+        assert cursor.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_session_commits_at_its_end_and_rolls_back_on_an_error(

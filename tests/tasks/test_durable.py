@@ -1,6 +1,9 @@
 """Durable stages on a real Prefect server: retried when it helps, stored before they are done, asked once."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +11,10 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
+from prefect.serializers import PickleSerializer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
@@ -88,7 +94,8 @@ class Bench:
         async def bench() -> Any:
             async with ActivityRecorder(ledger, self.execution_id) as recorder:
                 stages = Stages(model, None)  # type: ignore[arg-type]
-                return await call(durable(stages, self.organization_id, self.storage, recorder, AT_ONCE))
+                async with durable(stages, self.organization_id, self.storage, recorder, AT_ONCE) as made:
+                    return await call(made)
 
         return await bench()
 
@@ -126,6 +133,36 @@ async def test_an_answer_is_asked_for_once_and_then_read(bench: Bench) -> None:
     assert bench.ended == ["completed", "cached"]
 
 
+def _stored(bench: Bench) -> dict[str, bytes]:
+    query = text("SELECT key, payload FROM knowledge.stage_result")
+    with bench.storage.database.org_session(bench.organization_id) as session:
+        return {key: bytes(payload) for key, payload in session.execute(query)}
+
+
+async def test_answers_are_kept_as_records_of_prefect_in_json_and_never_pickled(bench: Bench) -> None:
+    """Whoever can write a row must not be able to run code in a process that reads it; and people can read it."""
+    model = ScriptedModel()
+    await bench.ask(model)
+    stored = _stored(bench)
+    assert stored
+    for key, payload in stored.items():
+        record = json.loads(payload)
+        assert (record["metadata"]["storage_key"], record["metadata"]["serializer"]["type"]) == (key, "json")
+        assert json.loads(json.loads(record["result"])) == json.loads(ResultRecord[str].deserialize(payload).result)
+
+
+async def test_answers_that_earlier_versions_pickled_are_still_read(bench: Bench) -> None:
+    """They are paid for."""
+    model = ScriptedModel()
+    await bench.ask(model)
+    ((key, payload),) = _stored(bench).items()
+    answer = ResultRecord[str].deserialize(payload).result
+    pickled = ResultRecord(result=answer, metadata=ResultRecordMetadata(storage_key=key, serializer=PickleSerializer()))
+    ResultStore(bench.storage.database).write(bench.organization_id, key, pickled.serialize())
+    assert await bench.ask(model) == (FOUND, True)
+    assert model.asked == 1
+
+
 async def test_what_is_made_of_an_answer_is_a_task_of_its_own_and_not_stored(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,8 +178,38 @@ async def test_what_is_made_of_an_answer_is_a_task_of_its_own_and_not_stored(
     for _ in range(2):
         answer = await bench.run(ScriptedModel(), lambda made: made.entities(CHUNK, FOUND, sample_ontology()))
         assert ([entity.name for entity in answer.value.entities], answer.cached) == (["Ada Brandt"], False)
-    assert tasks == ["entities", "entities"]
+    assert tasks == ["entities and relations", "entities and relations"]
     assert bench.ended == ["completed", "completed"]
+
+
+async def test_questions_of_a_document_share_a_task_run_and_one_that_fails_has_its_own(bench: Bench) -> None:
+    """It is named after all that it has made, and the retries of one question are another task run's."""
+    runs: dict[int, list[TaskRun]] = defaultdict(list)
+    failures = [ModelUnavailable("chat", "down")]
+
+    class Model(ScriptedModel):
+        async def read(self, passage: str, ontology: Ontology) -> FoundMentions:
+            context = TaskRunContext.get()
+            assert context is not None
+            number = int(passage)
+            runs[number].append(context.task_run)
+            if number == 2 and failures:
+                raise failures.pop()
+            return await super().read(passage, ontology)
+
+    def ask(made: Stages, number: int) -> Awaitable[StageAnswer[FoundMentions]]:
+        return made.mentions(_chunk(str(number), number - 1), sample_ontology())
+
+    async def call(made: Stages) -> StageAnswer[FoundMentions]:
+        await asyncio.gather(*(ask(made, number) for number in (1, 2, 3)))
+        return await ask(made, 4)
+
+    await bench.run(Model(), call)
+    assert {runs[number][0].id for number in (1, 2, 3, 4)} == {runs[1][0].id}
+    assert runs[1][0].name == "mentions 1 and 3 more"
+    first, second = runs[2]
+    assert (second.id != first.id, second.name, second.empirical_policy.retries) == (True, "mentions 2", 2)
+    assert Counter(bench.ended) == {"completed": 4, "failed": 1}
 
 
 async def test_a_retryable_error_is_tried_again(bench: Bench) -> None:
@@ -212,6 +279,39 @@ async def test_a_storage_that_comes_back_keeps_the_answer(bench: Bench, monkeypa
     assert await bench.ask(model) == (FOUND, False)
     assert await bench.ask(model) == (FOUND, True)
     assert model.asked == 1
+
+
+async def test_expected_questions_are_looked_up_in_one_query(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document's; but one that is answered meanwhile, by another chunk with the same passage, is not asked again."""
+    looked: list[int] = []
+    find, read = ResultStore.find, ResultStore.read_many
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(store: ResultStore, organization_id: OrganizationId, keys: Collection[str]) -> Any:
+            looked.append(len(keys))
+            return method(store, organization_id, keys)
+
+        return call
+
+    monkeypatch.setattr(ResultStore, "find", counted(find))
+    monkeypatch.setattr(ResultStore, "read_many", counted(read))
+    chunks = [_chunk(str(number), number) for number in (1, 2, 3)]
+    twin = _chunk("1", 4)
+
+    async def call(made: Stages) -> StageAnswer[FoundMentions]:
+        await made.expect_mentions([*chunks, twin], sample_ontology())
+        for chunk in chunks:
+            await made.mentions(chunk, sample_ontology())
+        assert looked == [4]
+        return await made.mentions(twin, sample_ontology())
+
+    model = ScriptedModel()
+    assert (await bench.run(model, call)).cached
+    assert (model.asked, looked) == (3, [4, 1])
+
+
+def _chunk(passage: str, index: int) -> Chunk:
+    return Chunk(ChunkId.derive("d", passage), index, Span(0, len(passage)), passage)
 
 
 async def test_a_look_up_that_fails_is_not_taken_for_a_miss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

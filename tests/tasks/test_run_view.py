@@ -197,15 +197,15 @@ async def test_the_report_is_linked_while_the_run_goes_on_and_the_summary_takes_
     assert summary == "# brandt\nall of it"
 
 
-async def test_a_run_that_is_over_at_once_is_shown_once() -> None:
-    """Nobody could have seen more."""
+async def test_a_run_that_is_over_at_once_has_its_summary_and_no_bar() -> None:
+    """Nobody could have seen the bar, and the summary says more than a full one."""
     shown = Shown()
     async with shown.open():
         await shown.pauses.begun()
         for done in range(1, 5):
             shown.view.observe(ExtractionProgress(Stage.MENTIONS, done, 4))
     await shown.view.show_summary(["all of it"])
-    assert shown.wall.names == ["progress", "summary"]
+    assert shown.wall.names == ["summary"]
 
 
 async def test_a_run_that_fails_at_once_leads_to_its_report() -> None:

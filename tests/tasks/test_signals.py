@@ -214,3 +214,16 @@ async def test_a_database_that_does_not_answer_is_asked_again(bench: Bench, monk
         await bench.looks.look()
         assert not waiting.done()
         waiting.cancel()
+
+
+async def test_a_watcher_that_is_told_of_a_signal_looks_at_once(bench: Bench) -> None:
+    """And only if the signal is for its own execution; what nobody tells it of it sees when it looks next."""
+    watcher = SignalWatcher(bench.signals, bench.execution_id)
+    async with watcher:
+        bench.send(SignalName.PAUSE)
+        watcher.hear(ExecutionId.new())
+        assert not watcher.is_paused
+        watcher.hear(bench.execution_id)
+        async with asyncio.timeout(2.0):
+            while not watcher.is_paused:
+                await asyncio.sleep(0)

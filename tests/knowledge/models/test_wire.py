@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from knowledge.models.wire import WireBackend, WireTransport, heard_by
+from knowledge.models.wire import WireBackend, WireTransport, certificate_store, heard_by
 
 LIMITS = httpx.Limits(max_connections=10, max_keepalive_connections=10)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -349,3 +349,19 @@ async def test_compressed_and_chunked_answers_are_read_as_ever() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serving(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)) as server, client() as one:
         assert (await one.post(server.url, content=b"q")).text == "hello" * 1000
+
+
+def test_certificates_are_read_once_and_again_when_the_environment_names_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forked process has those of the process that it was forked from, whose environment may be another one."""
+    _, for_client = certificate(tmp_path)
+    (authority,) = for_client.get_ca_certs(binary_form=True)
+    own = tmp_path / "own.pem"
+    own.write_text(ssl.DER_cert_to_PEM_cert(authority))
+    first = certificate_store()
+    assert certificate_store() is first
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("SSL_CERT_FILE", str(own))
+        assert certificate_store().get_ca_certs(binary_form=True) == [authority]
+    assert certificate_store() is first
