@@ -33,13 +33,6 @@ _SERVER_TUNING = {
     # Leases kept in memory (the default) would leave slots taken for ever when the server restarts.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-    # Each look is a task with a transaction of its own. Every five seconds (the default) they and the search for them
-    # are a quarter of what an idle server does.
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "15",
-    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "15",
-    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "15",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "15",
-    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
 }
 _WORKER_TUNING = {
     # A submitted run starts within a second instead of ten.

@@ -36,10 +36,6 @@ def test_prefect_reads_the_servers_settings_as_meant(monkeypatch: pytest.MonkeyP
     settings = _as_prefect_reads(_server(), monkeypatch)
     recorder = settings.server.services.task_run_recorder
     assert (recorder.batch_size, recorder.read_batch_size, recorder.flush_interval) == (100, 100, 2)
-    services, events = settings.server.services, settings.server.events
-    loops = (services.late_runs, services.pause_expirations, services.cleanup_reconciler)
-    assert {loop.loop_seconds for loop in loops} == {15}
-    assert services.scheduler.recent_deployments_loop_seconds == events.proactive_granularity.total_seconds() == 15
     assert settings.server.concurrency.lease_storage == "prefect.server.concurrency.lease_storage.filesystem"
     assert settings.server.database.connection_url is not None
     assert settings.server.database.connection_url.get_secret_value() == "postgresql+asyncpg://u@h/prefect"
