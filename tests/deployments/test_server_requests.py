@@ -10,6 +10,8 @@ import httpx
 import pytest
 from prefect.server.api.server import create_app
 from prefect.server.database import provide_database_interface
+from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.dependencies import temporary_database_config
 from prefect.server.events.messaging import EventPublisher
 from prefect.server.models import events as state_events
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
@@ -24,9 +26,13 @@ from deployments.server_requests import NOTED_SECONDS
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
-    """The spared app, on a database of its own."""
+    """The spared app, on a database of its own: also where another app was made in this process before."""
     file = tmp_path_factory.mktemp("prefect") / "prefect.db"
-    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{file}"}):
+    url = f"sqlite+aiosqlite:///{file}"
+    with (
+        temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}),
+        temporary_database_config(AioSqliteConfiguration(connection_url=url)),
+    ):
         app = create_app(ephemeral=True, ignore_cache=True)
         spare(app)
         asyncio.run(provide_database_interface().create_db())
