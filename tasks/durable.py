@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -32,6 +32,7 @@ from tasks.results import ResultStorage
 _OUTAGE_FAILURES = 2
 # Less than questions take: who asks the same at the same time asks twice in any case.
 _JUST_NOW_SECONDS = 2.0
+_QUIET_SECONDS = 2.0
 Result = TypeVar("Result")
 # Kept: pydantic forgets a class that nobody holds, and makes it anew for each answer.
 _Record = ResultRecord[str]
@@ -118,6 +119,9 @@ class _DurableRunner:
         self.groupings = {lane: self._grouping(lane) for lane in _LANES.values()}
         # When they were looked up, in the event loop's time.
         self._unanswered: dict[str, float] = {}
+        self._asking = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def __call__(self, call: StageCall[Result]) -> StageAnswer[Result]:
         key = self._key(call)
@@ -131,8 +135,29 @@ class _DurableRunner:
         lane, item = _LANES[call.stage], _Item(call, key)
         if lane is _WHOLE:
             self._close_all_but(lane)
-        await self.groupings[lane].call(item)
+        async with self._questions_first(call.stage):
+            await self.groupings[lane].call(item)
         return StageAnswer(cast(Result, item.value), cached=not item.asked)
+
+    @asynccontextmanager
+    async def _questions_first(self, stage: Stage) -> AsyncGenerator[None]:
+        """Embeddings wait while questions are being answered, but not for long: where one endpoint takes the other down
+        with it, fewer calls go into that, and vectors of several chunks share what they cost."""
+        if stage is Stage.EMBEDDINGS:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET_SECONDS):
+                    await self._quiet.wait()
+        if stage is not Stage.MENTIONS:
+            yield
+            return
+        self._asking += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                self._quiet.set()
 
     async def expect(self, calls: Sequence[StageCall[Any]]) -> None:
         """Looks up in one query which of the calls have a stored answer, so that the others ask without a look."""
