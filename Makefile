@@ -27,13 +27,8 @@ lock: ## Write requirements.lock anew from pyproject.toml
 demo: install ## Extract the example documents: server, worker, PostgreSQL, graph, RDF
 	$(BIN)/knowledge demo
 
-test: install ## Run the tests; those that need no stack run beside those on a real one, which mostly wait
-	@mkdir -p dist; $(BIN)/pytest -m "not stack" -p no:cacheprovider >dist/tests-without-stack.log 2>&1 & others=$$!; \
-	trap 'kill $$others' INT TERM; \
-	$(BIN)/pytest -m stack; stack=$$?; \
-	wait $$others; others=$$?; \
-	cat dist/tests-without-stack.log; \
-	test $$stack -eq 0 && test $$others -eq 0
+test: install ## Run the tests: files in two processes, those that mostly wait for a real stack first
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: install ## ruff, pyright (strict), import-linter, documentation
 	$(BIN)/ruff check .
