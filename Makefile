@@ -30,10 +30,11 @@ demo: install ## Extract the example documents: server, worker, PostgreSQL, grap
 test: install ## Run the tests: files in two processes, those that mostly wait for a real stack first
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-check: install ## ruff, pyright (strict), import-linter, documentation
+check: install ## ruff, pyright (strict; for the oldest Python and for the newest), import-linter, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/pyright --pythonversion 3.13
 	$(BIN)/lint-imports
 	$(DOCS)
 

@@ -36,7 +36,7 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint, load_flow_from_flow_run
 from prefect.logging.loggers import flow_run_logger, get_logger
 from prefect.settings import get_current_settings
-from prefect.types._datetime import DateTime
+from prefect.types._datetime import now
 from pydantic import ConfigDict
 
 from deployments.definitions import remember_services
@@ -159,7 +159,9 @@ def _relate(flow_run: FlowRun, flow: AnyFlow, deployment: DeploymentResponse) ->
 
 
 def _remember(kind: str, key: UUID | str | None, related: RegisteredFlow | DeploymentResponse | None) -> None:
-    RESOURCE_CACHE[f"{kind}.{key}"] = ({"kind": kind, "object": related}, DateTime.now("UTC"))
+    # What a moment is depends on Python's version: Prefect's own class, or the standard library's.
+    remembered: Any = RESOURCE_CACHE
+    remembered[f"{kind}.{key}"] = ({"kind": kind, "object": related}, now("UTC"))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from prefect.server.events.ordering.memory import CausalOrdering
 from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.events.services import event_persister
 from prefect.server.utilities.messaging import memory
-from prefect.types._datetime import DateTime
+from prefect.types._datetime import now
 
 from deployments.server_events import spare_events
 
@@ -135,7 +135,7 @@ def _received(name: str, follows: UUID | None = None) -> ReceivedEvent:
             "resource": {"prefect.resource.id": "r"},
             "id": uuid4(),
             "follows": follows,
-            "occurred": DateTime.now("UTC"),
+            "occurred": now("UTC"),
         }
     )
 
