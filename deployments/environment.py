@@ -28,6 +28,9 @@ _SERVER_TUNING = {
     # Twenty events at a time (the default) is a transaction for every third task run.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
+    # Runs wait for a free slot for as long as a queue takes. Called late after 15 seconds (the default), each costs a
+    # change of state, and those that no worker fetches are not seen among them.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "600",
     # More connections than are kept (five by default) are opened anew, and PostgreSQL asked for its types, each time.
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
     # Leases kept in memory (the default) would leave slots taken for ever when the server restarts.

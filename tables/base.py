@@ -141,6 +141,7 @@ class OrgTable(DeclarativeBase):
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(),
+        list[list[str | None]]: JSONB(),
         tuple[str, ...]: ARRAY(Text(), as_tuple=True),
         tuple[int, ...]: ARRAY(Integer(), as_tuple=True),
         tuple[float, ...]: VectorType(),

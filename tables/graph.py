@@ -66,7 +66,11 @@ class ExtractionRow(OrgTable):
 
 
 class EntityRow(OrgTable):
-    """A thing that an extraction found; `classes` are IRIs, the most telling first."""
+    """A thing that an extraction found; `classes` are IRIs, the most telling first.
+
+    `facts` are what the graph's relations say of it, in order: predicate (with a caret before it where the thing is the
+    object), the other end's label and null, or the literal's lexical form and its datatype.
+    """
 
     __tablename__ = "entity"
     __table_args__ = (
@@ -79,6 +83,7 @@ class EntityRow(OrgTable):
     label: Mapped[str]
     classes: Mapped[tuple[str, ...]]
     aliases: Mapped[tuple[str, ...]]
+    facts: Mapped[list[list[str | None]]] = mapped_column(server_default="[]")
 
 
 class MentionRow(OrgTable):

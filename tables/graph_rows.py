@@ -1,5 +1,6 @@
 """Graphs as rows and back: values in, values out."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,12 +17,13 @@ from knowledge.domain import (
     Relation,
     Span,
 )
-from knowledge.ids import EmbeddingId, RelationId, digest_of
+from knowledge.ids import EmbeddingId, EntityId, RelationId, digest_of
 from tables.base import OrgTable
 from tables.graph import EmbeddingRow, EntityRow, EvidenceRow, MentionRow, RelationRow
 from tables.storable import storable_text
 
 Row = dict[str, object]
+_Fact = tuple[str, str, str | None]
 # Parents before children: rows are written in this order and removed in the opposite one.
 GRAPH_TABLES: tuple[type[OrgTable], ...] = (EntityRow, MentionRow, RelationRow, EvidenceRow, EmbeddingRow)
 
@@ -31,8 +33,9 @@ def rows_of(graph: KnowledgeGraph) -> Mapping[type[OrgTable], list[Row]]:
 
     Texts that a model wrote may hold characters that PostgreSQL cannot; those come out as U+FFFD.
     """
+    facts = _facts(graph)
     return {
-        EntityRow: [_entity_row(entity) for entity in graph.entities],
+        EntityRow: [_entity_row(entity, facts[entity.id]) for entity in graph.entities],
         MentionRow: [_mention_row(mention) for mention in graph.mentions],
         RelationRow: [_relation_row(relation) for relation in graph.relations],
         EvidenceRow: [row for relation in graph.relations for row in _evidence_rows(relation)],
@@ -40,12 +43,26 @@ def rows_of(graph: KnowledgeGraph) -> Mapping[type[OrgTable], list[Row]]:
     }
 
 
-def _entity_row(entity: Entity) -> Row:
+def _facts(graph: KnowledgeGraph) -> Mapping[EntityId, set[_Fact]]:
+    labels = {entity.id: storable_text(entity.label) for entity in graph.entities}
+    facts: defaultdict[EntityId, set[_Fact]] = defaultdict(set)
+    for relation in graph.relations:
+        if relation.literal is not None:
+            value, datatype = storable_text(relation.literal.lexical), relation.literal.datatype
+            facts[relation.subject_id].add((relation.predicate, value, datatype))
+        elif relation.object_id is not None:
+            facts[relation.subject_id].add((relation.predicate, labels[relation.object_id], None))
+            facts[relation.object_id].add((f"^{relation.predicate}", labels[relation.subject_id], None))
+    return facts
+
+
+def _entity_row(entity: Entity, facts: Iterable[_Fact]) -> Row:
     return {
         "id": entity.id,
         "label": storable_text(entity.label),
         "classes": list(entity.classes),
         "aliases": [storable_text(alias) for alias in entity.aliases],
+        "facts": sorted(facts, key=lambda fact: (*fact[:2], fact[2] or "")),
     }
 
 

@@ -56,27 +56,10 @@ _ENTITIES = text(
 )
 _FACTS = text(
     """
-    SELECT r.subject_id, r.predicate, o.label, r.literal_lexical, r.literal_datatype
-    FROM unnest(string_to_array(:ids, ' ')) AS own(id)
+    SELECT e.id, e.facts FROM unnest(string_to_array(:ids, ' ')) AS wanted(id)
     CROSS JOIN LATERAL (
-        SELECT * FROM knowledge.relation r
-        WHERE r.organization_id = :organization_id AND r.subject_id = own.id OFFSET 0
-    ) r
-    LEFT JOIN LATERAL (
-        SELECT o.label FROM knowledge.entity o
-        WHERE o.organization_id = :organization_id AND o.id = r.object_id OFFSET 0
-    ) o ON true
-    UNION ALL
-    SELECT r.object_id, '^' || r.predicate, s.label, NULL, NULL
-    FROM unnest(string_to_array(:ids, ' ')) AS own(id)
-    CROSS JOIN LATERAL (
-        SELECT * FROM knowledge.relation r
-        WHERE r.organization_id = :organization_id AND r.object_id = own.id OFFSET 0
-    ) r
-    CROSS JOIN LATERAL (
-        SELECT s.label FROM knowledge.entity s
-        WHERE s.organization_id = :organization_id AND s.id = r.subject_id OFFSET 0
-    ) s
+        SELECT * FROM knowledge.entity e WHERE e.organization_id = :organization_id AND e.id = wanted.id OFFSET 0
+    ) e
     """
 )
 _NAMESAKES = text(
@@ -243,27 +226,23 @@ def describe(
 ) -> dict[EntityId, Described]:
     """The entities with what their documents say of them."""
     by_id = {entity.id: entity for entity in entities}
-    facts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    dates: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for entity_id, predicate, name, value, datatype in _facts(session, organization_id, by_id):
-        if value is None:
-            facts[entity_id].append((predicate, folded_name(name or "")))
-            continue
-        facts[entity_id].append((predicate, value))
-        if datatype is not None and datatype.rpartition("#")[2] in _DATE_TYPES:
-            dates[entity_id].append((predicate, value))
+    parameters = {"organization_id": organization_id, "ids": " ".join(sorted(by_id))}
+    facts: dict[str, list[tuple[str, str, str | None]]] = dict(session.execute(_FACTS, parameters).all())
     namesakes = _namesakes(session, organization_id, by_id)
-    return {
-        id_: Described(entity, frozenset(facts[id_]), frozenset(dates[id_]), id_ in namesakes)
-        for id_, entity in by_id.items()
-    }
+    return {id_: Described(entity, *_said(facts.get(id_, ())), id_ in namesakes) for id_, entity in by_id.items()}
 
 
-def _facts(
-    session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]
-) -> Iterable[tuple[str, str, str | None, str | None, str | None]]:
-    """Entity, predicate (inverse ones with a caret), name of the other end, lexical form and datatype of the value."""
-    return session.execute(_FACTS, {"organization_id": organization_id, "ids": " ".join(sorted(ids))}).all()
+def _said(
+    facts: Iterable[tuple[str, str, str | None]],
+) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+    """What `Described` has of an entity's facts: all of them with names folded, and those that lead to dates."""
+    said = ((predicate, value if datatype else folded_name(value)) for predicate, value, datatype in facts)
+    dated = ((predicate, value) for predicate, value, datatype in facts if datatype and _is_date(datatype))
+    return frozenset(said), frozenset(dated)
+
+
+def _is_date(datatype: str) -> bool:
+    return datatype.rpartition("#")[2] in _DATE_TYPES
 
 
 def _namesakes(session: Session, organization_id: OrganizationId, ids: Iterable[EntityId]) -> set[str]:

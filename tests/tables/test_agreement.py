@@ -45,7 +45,7 @@ SHARED = {column.name for column in OrgTable.metadata.tables["knowledge.document
 AGREEMENTS: list[tuple[type, type[OrgTable], set[str], set[str]]] = [
     (Document, DocumentRow, {"media_type", "characters"}, set()),
     (OntologySource, OntologyRow, set(), set()),
-    (Entity, EntityRow, EXTRACTION, set()),
+    (Entity, EntityRow, EXTRACTION | {"facts"}, set()),
     (Mention, MentionRow, EXTRACTION, set()),
     (Relation, RelationRow, EXTRACTION, {"evidence"}),
     (Evidence, EvidenceRow, EXTRACTION | {"relation_id", "position"}, set()),

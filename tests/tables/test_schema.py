@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from knowledge.errors import ConfigurationError, StoreUnavailable
 from knowledge.ids import OrganizationId
+from tables.graph_store import publish
 from tables.links import link_entities
 from tables.retraction import retract
 from tables.row_security import APP_ROLE, OPERATOR_ROLE
@@ -85,6 +86,28 @@ def test_names_that_were_there_belong_to_their_extraction(
     upgrade(url)
     with database.org_session(organization_id) as session:
         assert session.execute(named).all() == [(row[0], graph.extraction_id, False) for row in before]
+    check(url)
+    database.close()
+
+
+def test_what_is_said_of_entities_that_were_there_is_as_if_they_were_published_now(
+    modest_url: Callable[..., str], organization_id: OrganizationId
+) -> None:
+    """Documents that were read before are compared by their facts; also where the owner is no superuser."""
+    url = modest_url(APP_ROLE, OPERATOR_ROLE)
+    upgrade(url)
+    database = create_database(url)
+    published = publish_facts(database, organization_id)
+    said = text("SELECT label, facts FROM knowledge.entity ORDER BY label")
+    with database.org_session(organization_id) as session:
+        before = session.execute(said).all()
+    assert dict(before)["Oslo"] == [["^https://example.org/f#birthPlace", "Ada Brandt", None]]
+    database.close()
+    downgrade(url, "0010")
+    upgrade(url)
+    with database.org_session(organization_id) as session:
+        assert session.execute(said).all() == before
+    assert publish(database, organization_id, published.graph, published.execution_id) == 0
     check(url)
     database.close()
 
