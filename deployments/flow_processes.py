@@ -4,7 +4,8 @@ A process that Prefect's worker starts imports Prefect, our packages and the mod
 for each run, more than reading a short document takes. Here a fork server, which runs no flow itself, imports them
 once. What is forked from it shares that memory until it writes to it.
 
-Private parts of Prefect are used as its own process worker uses them; its version is pinned to the minor release.
+Private parts of Prefect are used as its own process worker uses them: in the release that they are known of
+(`deployments.prefect_version`).
 """
 
 import logging

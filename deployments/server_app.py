@@ -6,6 +6,7 @@ with Prefect's API.
 """
 
 import gc
+from collections.abc import Callable
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -26,22 +27,28 @@ def create_app() -> FastAPI:
     """Prefect's own app, with the reports before its UI, which takes all addresses that nobody else has."""
     from prefect.server.api.server import create_app as create_prefect_app
 
+    from deployments.prefect_version import may_be_shortened
     from deployments.scheduling import let_schedules_insert
-    from deployments.server_costs import spare
-    from deployments.server_events import spare_events
-    from deployments.settings_costs import remember_settings
 
-    remember_settings()
     let_schedules_insert()
-    spare_events()
-
-    app = create_prefect_app()
-    spare(app)
+    app = _shortened(create_prefect_app) if may_be_shortened() else create_prefect_app()
     app.router.routes.insert(0, Route(f"{REPORTS}/{{organization}}/{{execution}}", report))
     # What is here now stays; what requests make is mostly freed without being looked for.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)
+    return app
+
+
+def _shortened(create: Callable[[], FastAPI]) -> FastAPI:
+    from deployments.server_costs import spare
+    from deployments.server_events import spare_events
+    from deployments.settings_costs import remember_settings
+
+    remember_settings()
+    spare_events()
+    app = create()
+    spare(app)
     return app
 
 

@@ -1,7 +1,7 @@
 """What Prefect's server works out anew for every request, although it is always the same.
 
-None of it changes what a client sees. The server is the stack's own and its version is pinned to the minor release;
-tests hold what is replaced here against what Prefect has.
+None of it changes what a client sees. The server is the stack's own, and of the release that tests hold what is
+replaced here against (`deployments.prefect_version`).
 """
 
 import json

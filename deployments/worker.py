@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
 
-from deployments.flow_processes import ForkingWorker, warm_up
 from deployments.parts import DATABASE_RULE_VARIABLE, DATABASE_URL_VARIABLE, READY_VARIABLE, WORK_POOL, DatabaseRule
+from deployments.prefect_version import may_be_shortened
 from deployments.provision import import_flows, provision
 from knowledge.settings import Settings, WorkerSettings
 
@@ -26,12 +27,12 @@ async def serve(settings: WorkerSettings) -> None:
     """Work until cancelled."""
     readiness = _Readiness(os.environ.pop(READY_VARIABLE, None))
     database_url, rule = os.environ[DATABASE_URL_VARIABLE], DatabaseRule(os.environ[DATABASE_RULE_VARIABLE])
-    await warm_up()
+    worker_class = await _worker_class()
     import_flows()
     async with get_client() as client:
         await _wait_for_server(client)
         await provision(client, database_url=database_url, rule=rule)
-    worker = ForkingWorker(
+    worker = worker_class(
         work_pool_name=WORK_POOL,
         name=settings.name,
         create_pool_if_not_found=False,
@@ -40,6 +41,15 @@ async def serve(settings: WorkerSettings) -> None:
         heartbeat_interval_seconds=int(get_current_settings().worker.heartbeat_seconds),
     )
     await worker.start(printer=readiness.announce)
+
+
+async def _worker_class() -> type[ProcessWorker]:
+    if not may_be_shortened():
+        return ProcessWorker
+    from deployments.flow_processes import ForkingWorker, warm_up
+
+    await warm_up()
+    return ForkingWorker
 
 
 def flow_processes(cores: int) -> int:
