@@ -12,6 +12,7 @@ first request to the last answer.
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -214,6 +215,8 @@ def main() -> None:
     parser.add_argument("--embedding-ms", type=float, default=50.0)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     arguments = parser.parse_args()
+    # `timeout` ends it so: the stack is to be stopped nevertheless.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     figures = measure(Plan(arguments.documents, arguments.chat_ms, arguments.embedding_ms))
     for name, value in figures.items():
         print(f"{name:18}{value}", file=sys.stderr)
