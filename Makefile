@@ -12,7 +12,7 @@ help: ## List the targets
 install: .venv/.installed ## Make .venv from requirements.lock (pinned, hashed) and install the project, editable
 
 .venv/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12, 3.13 or 3.14 is needed; say which: make install PYTHON=python3.13") if not (3, 11) <= sys.version_info < (3, 15) else None'
 	$(PYTHON) -m venv --clear .venv
 	sed -n '/^uv==/,/^[a-z].*==/p' requirements.lock | sed -e '$$d' > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
@@ -34,7 +34,7 @@ check: install ## ruff, pyright (strict; for the oldest Python and for the newes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pyright --pythonversion 3.13
+	$(BIN)/pyright --pythonversion 3.14
 	$(BIN)/lint-imports
 	$(DOCS)
 

@@ -20,6 +20,8 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _MAX_ENUM_VALUES = 500
 _UNSAID_CONFIDENCE = 0.5
 _STRAY_SHARE = 0.1
+_DEEPEST = 100
+"""So many brackets within brackets; a passage's answer has five, and a few more in wrappers."""
 
 Part = TypeVar("Part", bound="_AnswerPart")
 
@@ -157,9 +159,26 @@ def json_in(text: str) -> object:
     with suppress(ValueError):
         return from_json(text)
     try:
-        return repair_json(text, return_objects=True)
-    except RecursionError:  # brackets within brackets, ten thousand times
+        value: object = repair_json(text, return_objects=True)
+    except (RecursionError, ValueError):  # brackets within brackets
         return None
+    # How many of them Python reads is another number in each of its versions: more than what is read can be walked by.
+    return value if _is_shallow(value) else None
+
+
+def _is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast(dict[str, object], value).values()
+    return cast(list[object], value) if isinstance(value, list) else ()
 
 
 def parse_answer(text: str, *, complete: bool = True) -> PassageAnswer:

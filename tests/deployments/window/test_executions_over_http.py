@@ -80,7 +80,8 @@ def test_what_cannot_be_accepted_is_named(visitor: Visitor) -> None:
     assert (undecidable.status_code, "not started with review" in undecidable.json()["detail"]) == (409, True)
     assert visitor.ask("POST", path, content=b"{").status_code == 422
     assert visitor.ask("POST", path, content=b'{"payload":' * 150).json()["status"] == 422
-    assert visitor.ask("POST", path, content=b"[" * 1_900).json()["status"] == 400
+    # Whether Python's reader gives up first, or finds that they are not closed, depends on its version.
+    assert visitor.ask("POST", path, content=b"[" * 1_900).json()["status"] in {400, 422}
     deep = '{"name": "pause", "payload": ' + '{"a":' * 40 + "1" + "}" * 41
     assert visitor.ask("POST", path, content=deep).json()["errors"][0]["location"] == "body.payload"
     assert visitor.ask("PUT", path).json()["status"] == 405

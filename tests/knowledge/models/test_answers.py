@@ -58,6 +58,13 @@ def test_what_is_missing_is_said_and_not_made_up(text: str, problem: str) -> Non
     assert problem in parse_answer(text).problem
 
 
+@pytest.mark.parametrize("levels", [300, 500, 990, 5_000, 20_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ("[", "")])
+def test_brackets_within_brackets_are_no_answer(opening: str, closing: str, levels: int) -> None:
+    """How deep JSON may be before Python's own reader gives up is another number in each version of Python."""
+    assert "no JSON object" in parse_answer(opening * levels + closing * levels).problem
+
+
 def test_an_item_that_does_not_fit_is_left_out_and_only_many_are_worth_another_question() -> None:
     """One stray item in twenty is cheaper lost than asked for again."""
     stray = [{"predicate": "won"}]
