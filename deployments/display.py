@@ -160,9 +160,10 @@ def print_report(report: RunReport) -> None:
     for page in dict.fromkeys(item.files["report"] for item in report.delivered if "report" in item.files):
         console.print(f"report {page}", highlight=False, soft_wrap=True, markup=False)
     if report.ui_url is not None:
-        for item in report.delivered:
-            url = f"{report.ui_url}/runs/flow-run/{item.watched.submitted.flow_run_id}"
-            console.print(f"run   {url}", highlight=False, soft_wrap=True, markup=False)
+        for flow_run_id in (item.watched.submitted.flow_run_id for item in report.delivered):
+            if flow_run_id is not None:
+                url = f"{report.ui_url}/runs/flow-run/{flow_run_id}"
+                console.print(f"run   {url}", highlight=False, soft_wrap=True, markup=False)
     elif exports:
         console.print("The stack is stopped; `knowledge up` shows these runs in Prefect's UI.", highlight=False)
 
