@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.database import open_database
-from deployments.graph_export import load_exports
+from deployments.graph_export import load_all_exports
 from deployments.home import StackHome
 from deployments.prefect_api import open_prefect
 from knowledge.errors import ConfigurationError
@@ -74,7 +74,7 @@ def _write_sources(database: Database, organization_id: OrganizationId, out: Pat
 
 
 def _write_graph(settings: Settings, organization_id: OrganizationId, out: Path) -> None:
-    exports = load_exports(settings, organization_id, None)
+    exports = load_all_exports(settings, organization_id)
     _write_lines(out / "graph.jsonl", export_jsonl(exports))
     _write_lines(out / "mentions.jsonl", mentions_jsonl(exports))
     (out / "graph.trig").write_bytes(export_rdf(exports, RdfFormat.TRIG))
