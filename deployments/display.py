@@ -150,6 +150,10 @@ def print_report(report: RunReport) -> None:
     for item in report.delivered:
         if item.error is not None:
             console.print(f"[red]{escape(str(item.watched.submitted.path))}: {escape(item.error)}")
+        elif failed := item.watched.state.statistics.failed_items if item.watched.state is not None else 0:
+            what = "1 question was" if failed == 1 else f"{failed} questions were"
+            said = f"{what} not answered, and what they ask about is missing from the graph; the report says why"
+            console.print(f"[yellow]{escape(str(item.watched.submitted.path))}: {said}")
     exports = [item.export for item in report.delivered if item.export is not None]
     for line in _facts(exports):
         console.print(line, highlight=False)

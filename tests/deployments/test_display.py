@@ -56,3 +56,14 @@ def test_only_what_has_a_flow_run_is_said_to_be_in_the_ui(capsys: pytest.Capture
     print_report(RunReport(tuple(Delivered(item, None, {}) for item in watched), "http://127.0.0.1:4200"))
     links = [line for line in capsys.readouterr().out.splitlines() if "/runs/flow-run/" in line]
     assert links == [f"run   http://127.0.0.1:4200/runs/flow-run/{run_id}"]
+
+
+def test_a_graph_with_gaps_is_said_to_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where an endpoint answers nonsense to every question, `completed` and no entities do not tell why."""
+    whole = replace(HELD, status=ExecutionStatus.COMPLETED)
+    broken = replace(whole, statistics=ExecutionStatistics(failed_items=2))
+    watched = (Watched(Submitted(Path("a.txt"), ACME), whole), Watched(Submitted(Path("b.txt"), ACME), broken))
+    print_report(RunReport(tuple(Delivered(item, None, {}) for item in watched), None))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "b.txt: 2 questions were not answered" in printed
+    assert "a.txt:" not in printed
