@@ -44,10 +44,18 @@ def export_organization(settings: Settings, organization_id: OrganizationId, out
     out of it last, and `tables/` every row of every table as JSON lines, as of one moment. `manifest.json` counts.
 
     Raises:
-        ConfigurationError: no database is reachable, or `out` is there and not an empty directory.
+        ConfigurationError: no database is reachable, or `out` is there and not an empty directory, or cannot be
+            written into.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigurationError(f"{out} is there already: give a directory that is new or empty")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigurationError(f"{out} is there already: give a directory that is new or empty")
+        return _export(settings, organization_id, out)
+    except OSError as error:
+        raise ConfigurationError(f"{out} was not written: {error.strerror or error}") from error
+
+
+def _export(settings: Settings, organization_id: OrganizationId, out: Path) -> dict[str, int]:
     with open_database(settings) as database:
         counts = _write_rows(database, organization_id, out / "tables")
         _write_sources(database, organization_id, out)
