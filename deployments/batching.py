@@ -70,7 +70,8 @@ class BatchReport:
     def line(self) -> str:
         """The same for people, without the documents."""
         counts = ", ".join(f"{number} {name}" for name, number in self.counts.as_json().items() if number)
-        return f"{self.batch.id}  {self.status:9}  {self.batch.name}: {counts or 'no documents yet'}"
+        nothing = "its sources name no documents" if self.is_over else "no documents yet"
+        return f"{self.batch.id}  {self.status:9}  {self.batch.name}: {counts or nothing}"
 
     def lines(self) -> Iterator[str]:
         """The same with the documents that have not completed, and why."""

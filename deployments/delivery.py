@@ -69,7 +69,7 @@ def deliver(database: Database, watched: Sequence[Watched], out: ExportDirectory
     """Writes `out/<document>/graph.jsonl`, `graph.ttl` and `mentions.jsonl` for each completed execution.
 
     `out/graph.jsonl` has the graphs of all of them, and `out/report.html` shows them and what happened, also to those
-    that did not complete.
+    that did not complete. Where all were refused, and nothing happened, what an earlier run left there stays.
 
     Raises:
         ConfigurationError: something cannot be written.
@@ -85,7 +85,7 @@ def deliver(database: Database, watched: Sequence[Watched], out: ExportDirectory
 def _reported(database: Database, delivered: tuple[Delivered, ...], page: str) -> tuple[Delivered, ...]:
     """The same, with the page on all executions of one organisation among their files."""
     states = [item.watched.state for item in delivered if item.watched.state is not None]
-    if not states:
+    if not states or all(item.watched.submitted.refused is not None for item in delivered):
         return delivered
     save_page(load_report(database, states[0].organization_id, [state.id for state in states]), page)
     return tuple(

@@ -150,6 +150,10 @@ def print_report(report: RunReport) -> None:
     for item in report.delivered:
         if item.error is not None:
             console.print(f"[red]{escape(str(item.watched.submitted.path))}: {escape(item.error)}")
+        elif failed := item.watched.state.statistics.failed_items if item.watched.state is not None else 0:
+            what = "1 question was" if failed == 1 else f"{failed} questions were"
+            said = f"{what} not answered, and what they ask about is missing from the graph; the report says why"
+            console.print(f"[yellow]{escape(str(item.watched.submitted.path))}: {said}")
     exports = [item.export for item in report.delivered if item.export is not None]
     for line in _facts(exports):
         console.print(line, highlight=False)
@@ -160,9 +164,10 @@ def print_report(report: RunReport) -> None:
     for page in dict.fromkeys(item.files["report"] for item in report.delivered if "report" in item.files):
         console.print(f"report {page}", highlight=False, soft_wrap=True, markup=False)
     if report.ui_url is not None:
-        for item in report.delivered:
-            url = f"{report.ui_url}/runs/flow-run/{item.watched.submitted.flow_run_id}"
-            console.print(f"run   {url}", highlight=False, soft_wrap=True, markup=False)
+        for flow_run_id in (item.watched.submitted.flow_run_id for item in report.delivered):
+            if flow_run_id is not None:
+                url = f"{report.ui_url}/runs/flow-run/{flow_run_id}"
+                console.print(f"run   {url}", highlight=False, soft_wrap=True, markup=False)
     elif exports:
         console.print("The stack is stopped; `knowledge up` shows these runs in Prefect's UI.", highlight=False)
 

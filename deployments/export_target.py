@@ -21,12 +21,15 @@ class ExportDirectory:
 
         Raises:
             InputRefused: it is a URL, and none of a place in an S3-compatible store.
-            ConfigurationError: the extra or credentials are missing, or the store has no such bucket or is silent.
+            ConfigurationError: the extra or credentials are missing, or the store has no such bucket or is silent;
+                or no directory can be made of the path.
         """
         _refuse_other_urls(text)
         if text.startswith(SCHEME):
             text = SCHEME + text.removeprefix(SCHEME).removesuffix("/")
             require_place(text)
+        else:
+            _require_directory(Path(text))
         return cls(text)
 
     def at(self, *names: str) -> str:
@@ -45,6 +48,15 @@ def require_path(target: str) -> Path:
     if _is_url(target):
         raise InputRefused(f"{target!r} is a URL, and this writes into a directory: give a path")
     return Path(target)
+
+
+def _require_directory(place: Path) -> None:
+    """Looks at what there is of the path, and makes nothing of the rest."""
+    there = next(path for path in (place.absolute(), *place.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise ConfigurationError(f"{place} cannot be written to: {there} is not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{place} cannot be written to: you may not write into {there}")
 
 
 def _refuse_other_urls(target: str) -> None:

@@ -128,6 +128,8 @@ def links(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
+    if not found:
+        print("no links")
     for row in found:
         reasons = "; ".join(row["reasons"])
         print(f"{row['id']}  {row['status']:8}  {row['score']:.2f}  {row['label']} = {row['other_label']}: {reasons}")

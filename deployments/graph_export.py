@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deployments.database import open_database
 from knowledge.domain import ExecutionStatus, KnowledgeGraph
-from knowledge.errors import NotFound
+from knowledge.errors import NotFound, NothingExtracted
 from knowledge.exports import GraphExport, RdfFormat, export_jsonl, export_rdf
 from knowledge.ids import ExecutionId, ExtractionId, OrganizationId
 from knowledge.linking import EntityLink, LinkStatus
@@ -33,7 +33,8 @@ def export_graph(
 
     Raises:
         ConfigurationError: no database is reachable, because no stack runs and no `DATABASE_URL` is set.
-        NotFound: the organisation has no such execution, or nothing was extracted.
+        NotFound: the organisation has no such execution.
+        NothingExtracted: it has no graph at all.
     """
     exports = load_exports(settings, organization_id, execution_id)
     exports = [replace(export, graph=_sure(export.graph, min_confidence)) for export in exports]
@@ -50,11 +51,24 @@ def load_exports(
 
     Raises: as `export_graph`.
     """
+    if execution_id is None:
+        exports = load_all_exports(settings, organization_id)
+        if not exports:
+            raise NothingExtracted(organization_id)
+        return exports
     with open_database(settings) as database:
-        if execution_id is None:
-            exports = list(latest_exports(database, organization_id))
-        else:
-            exports = [completed_export(database, Ledger(database, organization_id), organization_id, execution_id)]
+        exports = [completed_export(database, Ledger(database, organization_id), organization_id, execution_id)]
+        return _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
+
+
+def load_all_exports(settings: Settings, organization_id: OrganizationId) -> list[GraphExport]:
+    """The latest graphs of all the organisation's documents, with the links between them; none before there are any.
+
+    Raises:
+        ConfigurationError: as `export_graph`.
+    """
+    with open_database(settings) as database:
+        exports = list(latest_exports(database, organization_id))
         return _linked(exports, load_links(database, organization_id, LinkStatus.ACCEPTED))
 
 

@@ -10,6 +10,7 @@ from typing import IO
 
 import certifi
 
+from knowledge.errors import ConfigurationError
 from knowledge.settings import Settings
 
 _LOG_KEPT_BYTES = 10_000_000
@@ -58,7 +59,17 @@ class StackHome:
         return self.prefect / "certificate.pem"
 
     def create(self) -> None:
-        """Make the directories. Others may pass through the home (PostgreSQL's user must) but list nothing."""
+        """Make the directories. Others may pass through the home (PostgreSQL's user must) but list nothing.
+
+        Raises:
+            ConfigurationError: they cannot be made or written into.
+        """
+        try:
+            self._create()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _create(self) -> None:
         for directory in (self.root, self.postgres, self.prefect, self.logs):
             directory.mkdir(parents=True, exist_ok=True)
         if self.root.stat().st_uid == os.geteuid():
@@ -90,12 +101,26 @@ class StackHome:
 
     @contextmanager
     def supervising(self) -> Generator[bool]:
-        """Whether we are the one supervisor of this home, for as long as the block runs."""
+        """Whether we are the one supervisor of this home, for as long as the block runs.
+
+        Raises:
+            ConfigurationError: the home cannot be used.
+        """
         self.create()
-        with self.lock_file.open("ab") as lock:
+        try:
+            lock = self.lock_file.open("ab")
+        except OSError as error:
+            raise self._unusable(error) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
                 return
             yield True
+
+    def _unusable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"the stack cannot keep its state in {self.root} ({error.strerror or error}): set KNOWLEDGE_HOME to a "
+            "directory that you may write into"
+        )

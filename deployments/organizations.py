@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.database import open_database
-from deployments.graph_export import load_exports
+from deployments.graph_export import load_all_exports
 from deployments.home import StackHome
 from deployments.prefect_api import open_prefect
 from knowledge.errors import ConfigurationError
@@ -44,10 +44,18 @@ def export_organization(settings: Settings, organization_id: OrganizationId, out
     out of it last, and `tables/` every row of every table as JSON lines, as of one moment. `manifest.json` counts.
 
     Raises:
-        ConfigurationError: no database is reachable, or `out` is there and not an empty directory.
+        ConfigurationError: no database is reachable, or `out` is there and not an empty directory, or cannot be
+            written into.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigurationError(f"{out} is there already: give a directory that is new or empty")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigurationError(f"{out} is there already: give a directory that is new or empty")
+        return _export(settings, organization_id, out)
+    except OSError as error:
+        raise ConfigurationError(f"{out} was not written: {error.strerror or error}") from error
+
+
+def _export(settings: Settings, organization_id: OrganizationId, out: Path) -> dict[str, int]:
     with open_database(settings) as database:
         counts = _write_rows(database, organization_id, out / "tables")
         _write_sources(database, organization_id, out)
@@ -74,7 +82,7 @@ def _write_sources(database: Database, organization_id: OrganizationId, out: Pat
 
 
 def _write_graph(settings: Settings, organization_id: OrganizationId, out: Path) -> None:
-    exports = load_exports(settings, organization_id, None)
+    exports = load_all_exports(settings, organization_id)
     _write_lines(out / "graph.jsonl", export_jsonl(exports))
     _write_lines(out / "mentions.jsonl", mentions_jsonl(exports))
     (out / "graph.trig").write_bytes(export_rdf(exports, RdfFormat.TRIG))

@@ -10,7 +10,7 @@ from deployments.database import open_database
 from deployments.export_target import write_out
 from deployments.graph_export import completed_export
 from knowledge.domain import Document, ExecutionStatus, Stage, WorkflowExecutionState
-from knowledge.errors import NotFound
+from knowledge.errors import NothingExtracted
 from knowledge.exports import GraphExport
 from knowledge.exports.report import Attempt, LeftOut, Report, ReportedRun, report_html
 from knowledge.exports.report.left_out import left_out_of
@@ -77,7 +77,7 @@ def load_report(database: Database, organization_id: OrganizationId, execution_i
     """
     chosen = execution_ids or [latest.execution_id for latest in latest_extractions(database, organization_id)]
     if not chosen:
-        raise NotFound("completed execution of organisation", organization_id)
+        raise NothingExtracted(organization_id)
     ledger = Ledger(database, organization_id)
     runs = tuple(_run(database, ledger, organization_id, execution_id) for execution_id in dict.fromkeys(chosen))
     links = load_links(database, organization_id) if len(runs) > 1 else ()

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.delivery import Delivered, deliver
 from deployments.export_target import ExportDirectory
 from deployments.home import StackHome
-from deployments.stack import RunningStack, require_models_of, start_in_background, stop_stack
+from deployments.stack import RunningStack, require_database_of, require_models_of, start_in_background, stop_stack
 from deployments.submission import RunRequest, Submitter
 from deployments.watching import Watched, watch
 from knowledge.settings import Settings
@@ -67,11 +67,12 @@ def stack_for(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Ge
     """The running stack, or one started for the block and stopped after it unless `keep`.
 
     Raises:
-        ConfigurationError: it does not start, or runs with other model settings.
+        ConfigurationError: it does not start, or runs with other model settings or another database.
     """
     stack = start_in_background(settings, tell)
     try:
         require_models_of(stack, settings)
+        require_database_of(stack, settings)
         yield stack
     finally:
         if stack.started_here and not keep:

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deployments.database_urls import external_urls
 from deployments.home import StackHome
 from deployments.plan import external_api_url, plan_stack, server_port
 from deployments.postgres import STOP_SIGNALS, embedded_process
@@ -107,6 +108,20 @@ def require_models_of(stack: RunningStack, settings: Settings) -> None:
             "the stack was started with other model settings (KNOWLEDGE_CHAT__…, KNOWLEDGE_EMBEDDING__…, "
             "KNOWLEDGE_CALIBRATION) than this command carries: stop it with `knowledge down` and try again, or leave "
             "the settings away"
+        )
+
+
+def require_database_of(stack: RunningStack, settings: Settings) -> None:
+    """Nothing, if the stack's database is the one that `settings` name, or they name none.
+
+    Raises:
+        ConfigurationError: it is another one, which must not be read, or erased from, in its stead.
+    """
+    given = settings.database_url
+    if given is not None and external_urls(given.get_secret_value()).knowledge != stack.database_url:
+        raise ConfigurationError(
+            "the stack that runs has another database than KNOWLEDGE_DATABASE_URL names: stop it with `knowledge down` "
+            "and try again, leave the variable away, or give a KNOWLEDGE_HOME where no stack runs"
         )
 
 

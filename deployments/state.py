@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from deployments.processes import ProcessIdentity
+from knowledge.errors import ConfigurationError
 from knowledge.settings import EndpointSettings, Settings
 
 
@@ -53,11 +54,20 @@ _STATE = TypeAdapter(StackState)
 
 
 def read_state(path: Path) -> StackState:
-    """The state in the file; an empty one if there is no file, or not one that we wrote."""
+    """The state in the file; an empty one if there is no file, or not one that we wrote.
+
+    Raises:
+        ConfigurationError: it is there and cannot be read.
+    """
     try:
         return _STATE.validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
         return StackState()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}, which tells what runs, cannot be read ({error.strerror or error}): if that stack is somebody "
+            "else's, set KNOWLEDGE_HOME to a directory of your own"
+        ) from error
 
 
 def write_state(path: Path, state: StackState) -> None:

@@ -90,6 +90,19 @@ class NotFound(KnowledgeError):
         self.value = value
 
 
+class NothingExtracted(NotFound):
+    """An organisation's graph asked for before there is any: perhaps its name is misspelt."""
+
+    def __init__(self, organization_id: str) -> None:
+        KnowledgeError.__init__(
+            self,
+            f"organisation {organization_id!r} has no graph: look for a slip in its name (--organization), or extract "
+            "documents with `knowledge run`",
+        )
+        self.kind = "graph"
+        self.value = organization_id
+
+
 class ConfigurationError(KnowledgeError):
     """Settings or installation that cannot work; nothing about the input is wrong."""
 

@@ -45,5 +45,7 @@ def read_file(path: Path, shown: str, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
+    except IsADirectoryError as error:
+        raise LocationRefused(shown, "is a directory: name a file, or give a folder of documents to a batch") from error
     except OSError as error:
         raise LocationRefused(shown, f"cannot be read ({error.strerror or error})") from error

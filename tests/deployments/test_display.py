@@ -3,11 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from deployments.display import wait_of
+import pytest
+
+from deployments.delivery import Delivered
+from deployments.display import print_report, wait_of
+from deployments.run import RunReport
 from deployments.submission import Submitted
 from deployments.watching import Watched
 from knowledge.domain import ExecutionStatistics, ExecutionStatus, WorkflowExecutionState
-from knowledge.ids import ExecutionId, OrganizationId
+from knowledge.ids import ExecutionId, FlowRunId, OrganizationId
 
 ACME = OrganizationId("acme")
 HELD = WorkflowExecutionState(
@@ -39,3 +43,27 @@ def test_a_run_that_is_held_says_what_it_waits_for() -> None:
     """A review is somebody's to decide; an endpoint that is down is nobody's here."""
     assert _told(HELD) == f"waiting for review: knowledge signal {HELD.id} approve|reject --organization acme"
     assert _told(replace(HELD, error="chat endpoint: has been down")) == "waiting: chat endpoint: has been down"
+
+
+def test_only_what_has_a_flow_run_is_said_to_be_in_the_ui(capsys: pytest.CaptureFixture[str]) -> None:
+    """A document that was refused has none, and a link to nothing helps nobody."""
+    refused = replace(HELD, status=ExecutionStatus.FAILED, error="document 'd' is empty")
+    run_id = FlowRunId("0190e2a5-0000-7000-8000-000000000000")
+    watched = (
+        Watched(Submitted(Path("d.txt"), ACME, refused=refused), refused),
+        Watched(Submitted(Path("e.txt"), ACME, flow_run_id=run_id), refused),
+    )
+    print_report(RunReport(tuple(Delivered(item, None, {}) for item in watched), "http://127.0.0.1:4200"))
+    links = [line for line in capsys.readouterr().out.splitlines() if "/runs/flow-run/" in line]
+    assert links == [f"run   http://127.0.0.1:4200/runs/flow-run/{run_id}"]
+
+
+def test_a_graph_with_gaps_is_said_to_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where an endpoint answers nonsense to every question, `completed` and no entities do not tell why."""
+    whole = replace(HELD, status=ExecutionStatus.COMPLETED)
+    broken = replace(whole, statistics=ExecutionStatistics(failed_items=2))
+    watched = (Watched(Submitted(Path("a.txt"), ACME), whole), Watched(Submitted(Path("b.txt"), ACME), broken))
+    print_report(RunReport(tuple(Delivered(item, None, {}) for item in watched), None))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "b.txt: 2 questions were not answered" in printed
+    assert "a.txt:" not in printed

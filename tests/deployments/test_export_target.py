@@ -165,6 +165,35 @@ def test_a_directory_on_a_disk_is_one(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("out", ["file", "file/deep/er"])
+def test_runs_are_refused_a_place_that_cannot_become_a_directory(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a stack is started and models are paid for what could not be handed over."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KNOWLEDGE_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / out)])
+    assert isinstance(done.exception, ConfigurationError)
+    assert f"{tmp_path / 'file'} is not a directory" in done.exception.message
+    assert not (tmp_path / "home").exists()
+
+
+def test_runs_are_refused_a_directory_that_they_may_not_write_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system says: an administrator may write into what nobody else may."""
+    asked: list[Path] = []
+
+    def access(path: Path, mode: int) -> bool:
+        asked.append(path)
+        return False
+
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(ConfigurationError, match="you may not write into"):
+        ExportDirectory.of(str(tmp_path / "a" / "b"))
+    assert asked == [tmp_path]
+
+
 @pytest.mark.parametrize("url", ["gs://bucket/prefix", "file:///tmp/out", "s3://", "s3:///a", "s3://b//a"])
 def test_runs_are_refused_a_place_that_is_none(url: str, tmp_path: Path) -> None:
     """Before a stack is started and anything is paid for; and no directory of that name is made."""
@@ -220,3 +249,15 @@ def test_a_run_is_handed_over_as_objects(
     for name in (*names, "/graph.jsonl"):
         assert _read(store, f"{organization_id}{name}") == (tmp_path / f"out{name}").read_bytes()
     assert _read(store, f"{organization_id}/report.html").startswith(b"<!doctype html>")
+
+
+def test_a_run_of_which_all_is_refused_leaves_what_is_there(
+    database: Database, organization_id: OrganizationId, tmp_path: Path
+) -> None:
+    """An empty report in place of the last good one says nothing that the command has not said."""
+    refused = Ledger(database, organization_id).refuse("d", {}, "document 'd' is empty")
+    (tmp_path / "report.html").write_text("the last run's")
+    watched = [Watched(Submitted(Path("d.txt"), organization_id, refused=refused), refused)]
+    (delivered,) = deliver(database, watched, ExportDirectory.of(str(tmp_path)))
+    assert delivered.files == {}
+    assert (tmp_path / "report.html").read_text() == "the last run's"

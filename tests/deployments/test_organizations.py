@@ -61,6 +61,15 @@ def test_an_export_has_every_row_what_came_in_and_the_graph(
     assert str(published.execution_id) in (out / "graph.trig").read_text("utf-8")
 
 
+def test_an_export_that_cannot_be_written_is_said_in_a_sentence(
+    organization_id: OrganizationId, home: Path, tmp_path: Path
+) -> None:
+    """As on a disk that is full or may only be read; here a file stands where a directory is wanted."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="was not written: Not a directory"):
+        command("organization", "export", organization_id, "--out", tmp_path / "file" / "out")
+
+
 def test_an_export_does_not_mix_with_what_is_there(organization_id: OrganizationId, home: Path, tmp_path: Path) -> None:
     """Two organisations in one directory would be neither's."""
     (tmp_path / "something").touch()

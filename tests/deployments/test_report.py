@@ -128,7 +128,7 @@ def test_another_organisations_execution_is_not_found(database: Database, organi
     stranger = OrganizationId(f"not-{organization_id}"[:60])
     with pytest.raises(NotFound):
         load_report(database, stranger, [published.execution_id])
-    with pytest.raises(NotFound, match="completed execution of organisation"):
+    with pytest.raises(NotFound, match="has no graph"):
         load_report(database, stranger, ())
 
 

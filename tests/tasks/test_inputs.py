@@ -59,6 +59,15 @@ async def test_a_path_with_nothing_to_read_is_refused(
         await _inputs(database, organization_id, str(root)).document(path)
 
 
+async def test_a_directory_is_refused_and_shown_the_way_to_a_batch(
+    database: Database, organization_id: OrganizationId, root: Path
+) -> None:
+    """Whoever names a folder of documents wants them all."""
+    (root / "papers").mkdir()
+    with pytest.raises(LocationRefused, match=r"is a directory: .*batch"):
+        await _inputs(database, organization_id, str(root)).document("papers")
+
+
 async def test_another_organisations_document_does_not_exist(
     database: Database, organization_id: OrganizationId, root: Path
 ) -> None:
