@@ -334,6 +334,10 @@ def test_image_installs_from_the_lock_with_hashes() -> None:
     assert len(installs) == 4
     assert all("--require-hashes" in install for install in installs[:3])
     assert "--no-deps" in installs[3]
+    # Nobody may write bytecode in the image later: each process would compile all that it imports anew.
+    into_image = [install for install in installs if "/opt/knowledge/bin/python" in install]
+    assert len(into_image) == 2
+    assert all("--compile-bytecode" in install for install in into_image)
     extras = re.findall(r"--extra (\w+)", dockerfile)
     assert set(extras) <= set(metadata("durable-knowledge").get_all("Provides-Extra") or ())
     assert dockerfile.rpartition("\nUSER ")[2].startswith("10001:10001")
