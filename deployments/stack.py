@@ -39,8 +39,9 @@ class RunningStack:
 
     @property
     def ui_url(self) -> str:
-        """Prefect's UI."""
-        return self.api_url.removesuffix("/api")
+        """Prefect's UI, as a browser finds it."""
+        # Prefect's own setting, for where the API's address is one that only its neighbours know.
+        return os.environ.get("PREFECT_UI_URL") or self.api_url.removesuffix("/api")
 
 
 def run_stack(settings: Settings, report: Callable[[str], None], on_ready: Callable[[RunningStack], None]) -> None:

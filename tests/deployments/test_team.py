@@ -36,6 +36,7 @@ from deployments.home import StackHome
 from deployments.installation import provision_installation
 from deployments.parts import ENGINE_COMMAND, WORK_POOL
 from deployments.processes import ProcessIdentity
+from deployments.stack import RunningStack
 from deployments.state import PartState, StackState, write_state
 from deployments.window.app import create_app
 from knowledge.errors import ConfigurationError
@@ -307,6 +308,17 @@ def test_compose_publishes_nothing_beyond_this_machine_and_runs_nothing_as_root(
     assert {volume.partition(":")[0] for name in ("postgres", "redis") for volume in services[name]["volumes"]} == set(
         compose["volumes"]
     )
+
+
+def test_commands_link_to_where_a_browser_finds_prefect(compose: Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API's own address is one that only the other containers know."""
+    configuration = MANIFESTS["configuration.yaml ConfigMap knowledge"]["data"]
+    for variables in (compose["services"]["worker"]["environment"], configuration):
+        stack = RunningStack(variables["PREFECT_API_URL"], database_url="", model_fingerprint="")
+        monkeypatch.delenv("PREFECT_UI_URL", raising=False)
+        assert stack.ui_url == variables["PREFECT_API_URL"].removesuffix("/api")
+        monkeypatch.setenv("PREFECT_UI_URL", variables["PREFECT_UI_URL"])
+        assert stack.ui_url == "http://127.0.0.1:4200"
 
 
 def test_workers_share_no_home(compose: Object) -> None:
