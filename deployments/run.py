@@ -17,6 +17,14 @@ from deployments.watching import Watched, watch
 from knowledge.settings import Settings
 from tasks.results import RESULTS_BLOCK, ResultStorage
 
+_INTERRUPTED_STACK_STAYS = (
+    "interrupted: what was submitted goes on by itself in the stack, which keeps running (`knowledge status` shows it, "
+    "`knowledge signal EXECUTION cancel` ends a run)"
+)
+_INTERRUPTED_STACK_STOPS = (
+    "interrupted: what was submitted goes on by itself as soon as a stack runs here again (`knowledge up`)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
@@ -66,6 +74,8 @@ def run_documents(
 def stack_for(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Generator[RunningStack]:
     """The running stack, or one started for the block and stopped after it unless `keep`.
 
+    Who interrupts the block is told what becomes of what was submitted in it.
+
     Raises:
         ConfigurationError: it does not start, or runs with other model settings or another database.
     """
@@ -74,6 +84,9 @@ def stack_for(settings: Settings, keep: bool, tell: Callable[[str], None]) -> Ge
         require_models_of(stack, settings)
         require_database_of(stack, settings)
         yield stack
+    except KeyboardInterrupt:
+        tell(_INTERRUPTED_STACK_STAYS if keep or not stack.started_here else _INTERRUPTED_STACK_STOPS)
+        raise
     finally:
         if stack.started_here and not keep:
             tell("stopping the stack that was started for this run")
