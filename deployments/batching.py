@@ -13,7 +13,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.database import open_database
-from deployments.run import stack_for
+from deployments.run import stack_for, while_stack_runs
 from knowledge.batches import Batch, BatchCounts, BatchDocument, DocumentState
 from knowledge.domain import ExecutionStatus, WorkflowExecutionState
 from knowledge.errors import ExecutionFailed, NotFound, StoreUnavailable
@@ -109,12 +109,12 @@ def run_batch(
 
     Raises:
         ConfigurationError: the stack does not start, or runs with other model settings.
-        ExecutionFailed: the batch was refused, or the stack stopped answering.
+        ExecutionFailed: the batch was refused, or the stack was stopped or stopped answering.
     """
     with stack_for(settings, keep, tell) as stack:
         tell(f"Prefect UI: {stack.ui_url}")
         with temporary_settings({PREFECT_API_URL: stack.api_url}):
-            return asyncio.run(_run(request, show))
+            return asyncio.run(while_stack_runs(settings, _run(request, show)))
 
 
 async def _run(request: BatchRequest, show: Callable[[BatchReport], None]) -> BatchReport:

@@ -14,7 +14,7 @@ from deployments.database_urls import external_urls
 from deployments.home import StackHome
 from deployments.plan import external_api_url, plan_stack, server_port
 from deployments.postgres import STOP_SIGNALS, embedded_process
-from deployments.processes import end_all, stack_processes
+from deployments.processes import ProcessIdentity, end_all, stack_processes
 from deployments.state import StackState, model_fingerprint, read_state, write_state
 from deployments.supervisor import Supervisor
 from knowledge.errors import ConfigurationError
@@ -75,7 +75,8 @@ def is_whole(settings: Settings) -> bool:
 
 
 def start_in_background(settings: Settings, report: Callable[[str], None]) -> RunningStack:
-    """The running stack; started as a process of its own, which outlives us, when none runs.
+    """The running stack; started as a process of its own, which outlives us, when none runs. One that does not run
+    yet when somebody interrupts us is stopped.
 
     Raises:
         ConfigurationError: it does not start; the message carries the end of its log.
@@ -95,7 +96,13 @@ def start_in_background(settings: Settings, report: Callable[[str], None]) -> Ru
             stderr=log,
             start_new_session=True,
         )
-    return _wait_until_running(home, report, supervisor)
+    try:
+        return _wait_until_running(home, report, supervisor)
+    except KeyboardInterrupt:
+        report("interrupted before the stack ran: nothing was submitted, and what was started of it is stopped")
+        if (started := ProcessIdentity.of(supervisor.pid)) is not None:
+            started.stop((signal.SIGTERM,), _STOP_SECONDS)
+        raise
 
 
 def require_models_of(stack: RunningStack, settings: Settings) -> None:

@@ -12,6 +12,9 @@ from deployments.processes import ProcessIdentity
 from knowledge.errors import ConfigurationError
 from knowledge.settings import EndpointSettings, Settings
 
+STOPPING = "stopping"
+"""The phase of a stack that was told to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartState:
@@ -48,6 +51,11 @@ class StackState:
     def is_running(self) -> bool:
         """Whether the stack is up and supervised."""
         return self.ready and self.is_supervised
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to stop, or nothing of it runs any more; without its supervisor its parts work on."""
+        return self.phase == STOPPING or not (self.is_supervised or any(self.process(part) for part in self.parts))
 
 
 _STATE = TypeAdapter(StackState)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from deployments.plan import Part, StackPlan
 from deployments.processes import ProcessIdentity, end_all, stack_processes
-from deployments.state import PartState, StackState, read_state, write_state
+from deployments.state import STOPPING, PartState, StackState, read_state, write_state
 from deployments.wakeups import Wakeups
 from knowledge.errors import ConfigurationError
 
@@ -163,8 +163,8 @@ class Supervisor:
         write_state(self._plan.home.state_file, self._state)
 
     def _stop(self) -> None:
-        self._report("stopping")
-        self._write(ready=False, phase="stopping")
+        self._report(STOPPING)
+        self._write(ready=False, phase=STOPPING)
         for kept in reversed(self._kept):
             kept.part.stop(kept.process)
             _reap()

@@ -146,7 +146,10 @@ class ModelThrottled(ModelError):
 
 
 class ModelHeldBack(ModelError):
-    """The endpoint is down or throttling for longer than a run waits; it is tried again in `probe_in_seconds`."""
+    """The endpoint is down or throttling for longer than callers wait; it may be asked again in `probe_in_seconds`.
+
+    In a workflow the run is set aside, and goes on by itself; without one it is the caller who tries again.
+    """
 
     defers_run = True
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +11,8 @@ from knowledge.errors import InputRefused
 
 MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("path", "name", "ontology")
+# What spreadsheets write instead of commas, where a comma is the decimal sign or the text is copied.
+_OTHER_SEPARATORS = {";": "`;`", "\t": "a tab"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,23 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object]
         yield number, cast(dict[str, object], row)
 
 
+def _found_between(columns: Sequence[str]) -> str:
+    for separator, said in _OTHER_SEPARATORS.items():
+        if any("path" in (part.strip() for part in column.split(separator)) for column in columns):
+            return f"; here {said} is between them"
+    return ""
+
+
 def _csv_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    if "path" not in (reader.fieldnames or ()):
-        raise ManifestRefused(name, 1, "the first row must name the columns: path, and optionally name and ontology")
+    columns = reader.fieldnames or ()
+    if "path" not in columns:
+        raise ManifestRefused(
+            name,
+            1,
+            "the first row must name the columns, with commas between them: path, and optionally name and ontology"
+            + _found_between(columns),
+        )
     try:
         for row in reader:
             if any(row.values()):

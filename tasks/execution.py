@@ -156,7 +156,8 @@ class _Execution:
             await ceiling_guard.hold(self._flow_run_id, spending.spent)
         except ModelHeldBack as error:
             await self._fence.held()
-            await self._set_aside(state.id, error.message)
+            reason = f"{error.message}; the run is set aside, and goes on by itself when the endpoint answers"
+            await self._set_aside(state.id, reason)
         except Exception as error:
             if is_interruption(error):
                 raise

@@ -130,10 +130,12 @@ class ModelBoundary:
 
     def _held_back(self, error: PatienceExhausted) -> ModelHeldBack:
         hold = error.hold
+        # What it asks for may be too long to begin waiting for it.
+        held = f" for {hold.held_seconds:.0f} s" if hold.held_seconds >= 1 else ""
         return ModelHeldBack(
             self._endpoint,
-            f"has been {_SAID[hold.state]} for {hold.held_seconds:.0f} s ({hold.detail}); the run is set aside, "
-            "and goes on by itself when it answers",
+            f"has been {_SAID[hold.state]}{held} ({hold.detail}); it may be asked again in "
+            f"{hold.probe_in_seconds:.0f} s",
             probe_in_seconds=hold.probe_in_seconds,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from deployments.processes import ProcessIdentity
-from deployments.state import PartState, StackState, model_fingerprint, read_state, write_state
+from deployments.state import STOPPING, PartState, StackState, model_fingerprint, read_state, write_state
 from knowledge.settings import EndpointSettings, Settings
 
 
@@ -52,6 +52,16 @@ def test_a_stack_runs_only_while_its_supervisor_lives() -> None:
     assert not replace(state, ready=False).is_running
     assert not replace(state, supervisor=replace(_ourselves(), created_at=0.0)).is_running
     assert not replace(state, supervisor=None).is_running
+
+
+def test_a_stack_is_stopped_once_it_is_told_to_and_not_while_anything_of_it_works() -> None:
+    """Flow runs go on without a supervisor, which the next `up` replaces, and not without parts."""
+    alive, dead = PartState(_ourselves(), "d"), PartState(replace(_ourselves(), created_at=0.0), "d")
+    assert StackState().is_stopped
+    assert StackState(parts={"server": dead}).is_stopped
+    assert not StackState(parts={"server": dead, "worker": alive}).is_stopped
+    assert not StackState(supervisor=_ourselves(), phase="starting the worker").is_stopped
+    assert StackState(supervisor=_ourselves(), phase=STOPPING, parts={"worker": alive}).is_stopped
 
 
 def test_a_dead_part_has_no_process() -> None:

@@ -45,6 +45,7 @@ def test_a_run_whose_endpoint_stays_down_gives_its_worker_back_and_resumes_by_it
         assert execution is not None
         assert execution.error is not None
         assert "has been down" in execution.error
+        assert execution.error.endswith("; the run is set aside, and goes on by itself when the endpoint answers")
         (endpoint,) = [found for found in known_endpoints(stack.running.database_url) if found.circuit == "open"]
         assert endpoint.endpoint == "chat endpoint for scripted"
         asked = len(stack.endpoint.requests)

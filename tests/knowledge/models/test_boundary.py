@@ -129,16 +129,29 @@ async def test_nonsense_and_refusals_do_not_open_the_circuit() -> None:
 
 
 @_virtually
-async def test_past_the_patience_the_run_is_set_aside() -> None:
+async def test_past_the_patience_the_endpoint_is_held_back() -> None:
     """Its worker has better things to do; nothing is wrong with the item."""
     model = boundary(policy=GatePolicy(patience_seconds=45.0))
     endpoint = Endpoint(*[_down() for _ in range(10)])
     await _failures(model, endpoint, 4)
-    with pytest.raises(ModelHeldBack, match="has been down for 30 s") as caught:
+    with pytest.raises(ModelHeldBack, match=r"has been down for 30 s .*; it may be asked again in 30 s") as caught:
         await model.call(endpoint.ask)
     assert caught.value.defers_run
     assert not caught.value.retryable
     assert caught.value.probe_in_seconds == 30.0
+
+
+@_virtually
+async def test_what_an_endpoint_asks_for_beyond_the_patience_is_said_and_nothing_promised() -> None:
+    """Without a workflow nobody sets a run aside, and who reads the error wants to know when to try again."""
+    model, endpoint = boundary(policy=PATIENT), Endpoint(_throttling(86_400.0))
+    with pytest.raises(ModelHeldBack) as caught:
+        await model.call(endpoint.ask)
+    assert caught.value.message == (
+        "scripted endpoint: has been throttling (scripted endpoint: is throttling us (429)); "
+        "it may be asked again in 86400 s"
+    )
+    assert caught.value.probe_in_seconds == 86_400.0
 
 
 @_virtually
