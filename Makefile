@@ -16,7 +16,7 @@ install: .venv/.installed ## Make .venv from requirements.lock (pinned, hashed) 
 	$(PYTHON) -m venv --clear .venv
 	sed -n '/^uv==/,/^[a-z].*==/p' requirements.lock | sed -e '$$d' > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
