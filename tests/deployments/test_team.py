@@ -6,9 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
-from importlib.metadata import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -17,7 +15,6 @@ import pytest
 import yaml
 from compose_pydantic import ComposeSpecification
 from fastapi.testclient import TestClient
-from hatchling.builders.wheel import WheelBuilder
 from prefect.cli.worker import worker_app
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -339,51 +336,6 @@ def test_example_environment_has_what_compose_asks_for() -> None:
     assert not any(given[name] for name in ("POSTGRES_PASSWORD", "PREFECT_AUTH_STRING", "CHAT_API_KEY"))
     with pytest.raises(KeyError):
         _compose()
-
-
-def test_image_installs_from_the_lock_with_hashes() -> None:
-    """Extras that exist, files that exist, and not as root."""
-    dockerfile = (TEAM / "Dockerfile").read_text()
-    installs = re.findall(r"pip (?:install|sync) (?:.*\\\n)*.*", dockerfile)
-    assert len(installs) == 4
-    assert all("--require-hashes" in install for install in installs[:3])
-    assert "--no-deps" in installs[3]
-    # Nobody may write bytecode in the image later: each process would compile all that it imports anew.
-    into_image = [install for install in installs if "/opt/knowledge/bin/python" in install]
-    assert len(into_image) == 2
-    assert all("--compile-bytecode" in install for install in into_image)
-    extras = re.findall(r"--extra (\w+)", dockerfile)
-    assert set(extras) <= set(metadata("durable-knowledge").get_all("Provides-Extra") or ())
-    assert dockerfile.rpartition("\nUSER ")[2].startswith("10001:10001")
-    for path in re.findall(r"^!(\S+)", (TEAM / "Dockerfile.dockerignore").read_text(), re.MULTILINE):
-        assert (ROOT / path).exists(), path
-
-
-def _matches(path: PurePosixPath, pattern: str) -> bool:
-    places = (path, *path.parents)
-    if pattern.startswith("**/"):
-        return any(fnmatch(place.name, pattern.removeprefix("**/")) for place in places)
-    return any(fnmatch(str(place), pattern) for place in places)
-
-
-def test_image_and_wheel_have_nothing_that_a_team_fills_in() -> None:
-    """Its documents, passwords and secrets stand beside the manifests, and images and wheels go to registries."""
-    patterns = [line for line in (TEAM / "Dockerfile.dockerignore").read_text().splitlines() if line[0] != "#"]
-
-    def is_sent(path: str) -> bool:
-        """As docker reads the file: the last pattern that matches decides."""
-        found = [pattern for pattern in patterns if _matches(PurePosixPath(path), pattern.removeprefix("!"))]
-        return found[-1].startswith("!")
-
-    team = "deployments/team"
-    filled_in = (f"{team}/documents/a.txt", f"{team}/kubernetes/my-secret.yaml", f"{team}/.env")
-    assert not any(is_sent(path) for path in filled_in)
-    assert is_sent("deployments/cli.py")
-    packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert "deployments/cli.py" in packed
-    assert not any(path.startswith(team) for path in packed)
-    ignored = (ROOT / ".gitignore").read_text().split()
-    assert all(any(_matches(PurePosixPath(path), line.rstrip("/")) for line in ignored) for path in filled_in)
 
 
 def test_a_check_is_passed_by_a_stack_with_all_its_parts(tmp_path: Path) -> None:

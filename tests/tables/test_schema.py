@@ -52,6 +52,14 @@ def modest_url(empty_database_url: str, database_url: str) -> Iterator[Callable[
     )
 
 
+@pytest.fixture
+def modest_owners_url(modest_url: Callable[..., str]) -> str:
+    """The URL of a migrated database whose owner is no superuser."""
+    url = modest_url(APP_ROLE, OPERATOR_ROLE)
+    upgrade(url)
+    return url
+
+
 def test_migrations_run_from_empty_and_back_and_again(empty_database_url: str) -> None:
     """An operator can take the schema down and up again without a trace."""
     engine = create_engine(sqlalchemy_url(empty_database_url))
@@ -67,11 +75,10 @@ def test_migrations_run_from_empty_and_back_and_again(empty_database_url: str) -
 
 
 def test_names_that_were_there_belong_to_their_extraction(
-    modest_url: Callable[..., str], organization_id: OrganizationId
+    modest_owners_url: str, organization_id: OrganizationId
 ) -> None:
     """Documents that were read before stay candidates, those retracted not; also where the owner is no superuser."""
-    url = modest_url(APP_ROLE, OPERATOR_ROLE)
-    upgrade(url)
+    url = modest_owners_url
     database = create_database(url)
     published = publish_facts(database, organization_id)
     graph = published.graph
@@ -91,11 +98,10 @@ def test_names_that_were_there_belong_to_their_extraction(
 
 
 def test_what_is_said_of_entities_that_were_there_is_as_if_they_were_published_now(
-    modest_url: Callable[..., str], organization_id: OrganizationId
+    modest_owners_url: str, organization_id: OrganizationId
 ) -> None:
     """Documents that were read before are compared by their facts; also where the owner is no superuser."""
-    url = modest_url(APP_ROLE, OPERATOR_ROLE)
-    upgrade(url)
+    url = modest_owners_url
     database = create_database(url)
     published = publish_facts(database, organization_id)
     said = text("SELECT label, facts FROM knowledge.entity ORDER BY label")
